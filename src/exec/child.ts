@@ -1,0 +1,117 @@
+/** The real Exec: node:child_process for what must start fast, execa for what streams. */
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+
+import { errnoOf, HostError } from '../errors.ts';
+import type { Argv, Exec, Pipe, RunOptions, RunResult } from './exec.ts';
+
+/** All that a program sees of our environment. */
+export const TOOL_ENV = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LC_ALL: 'C',
+} as const;
+
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+
+function missing(argv: Argv, cause: unknown): HostError {
+  const errno = errnoOf(cause);
+  if (errno === 'ENOENT' || errno === 'EACCES') {
+    return new HostError('TOOL_MISSING', `cannot run ${argv[0]}: ${errno === 'ENOENT' ? 'it is not there' : 'it is not executable'}`, {
+      remedies: ['see what is missing with: jetpack info'],
+      cause,
+    });
+  }
+  return new HostError('TOOL_FAILED', `cannot run ${argv[0]}: ${errno ?? String(cause)}`, { cause });
+}
+
+function runSync(argv: Argv, options: RunOptions = {}): RunResult {
+  const [file, ...args] = argv;
+  const child = spawnSync(file, args, {
+    env: TOOL_ENV,
+    encoding: 'utf8',
+    maxBuffer: MAX_OUTPUT_BYTES,
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  if (child.error !== undefined && child.pid === 0) throw missing(argv, child.error);
+  return {
+    status: child.status ?? undefined,
+    signal: child.signal ?? undefined,
+    stdout: child.stdout,
+    stderr: child.stderr,
+  };
+}
+
+async function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
+  const { execa } = await import('execa');
+  const [file, ...args] = argv;
+  const child = await execa(file, args, {
+    env: TOOL_ENV,
+    extendEnv: false,
+    reject: false,
+    stripFinalNewline: false,
+    maxBuffer: MAX_OUTPUT_BYTES,
+    ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  if (child.exitCode === undefined && child.signal === undefined) throw missing(argv, child.cause);
+  return { status: child.exitCode, signal: child.signal, stdout: child.stdout, stderr: child.stderr };
+}
+
+/** Starts asynchronously under the hood; writes to stdin wait in its buffer until the program is there. */
+async function startPipe(argv: Argv): Promise<Pipe> {
+  const { execa } = await import('execa');
+  const [file, ...args] = argv;
+  const child = execa(file, args, {
+    env: TOOL_ENV,
+    extendEnv: false,
+    reject: false,
+    buffer: { stdout: false, stderr: true },
+    stdin: 'pipe',
+  });
+  const ended = child.then((result) => {
+    if (result.exitCode === undefined && result.signal === undefined) throw missing(argv, result.cause);
+    return { status: result.exitCode, signal: result.signal, stdout: '', stderr: result.stderr };
+  });
+  // A caller that has lost interest (an earlier error) must not be hit by an unhandled rejection.
+  ended.catch(() => undefined);
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => void child.kill('SIGKILL') };
+}
+
+function passThrough(argv: Argv): number {
+  const [file, ...args] = argv;
+  const child = spawnSync(file, args, { env: TOOL_ENV, stdio: 'inherit' });
+  if (child.error !== undefined && child.pid === 0) throw missing(argv, child.error);
+  if (child.status !== null) return child.status;
+  return 128 + (signalNumber(child.signal) ?? 1);
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number | undefined {
+  const numbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+    SIGHUP: 1,
+    SIGINT: 2,
+    SIGQUIT: 3,
+    SIGKILL: 9,
+    SIGTERM: 15,
+  };
+  return signal === null ? undefined : numbers[signal];
+}
+
+function replace(argv: Argv, env: Readonly<Record<string, string>> = {}): never {
+  const execve = process.execve;
+  if (execve === undefined) {
+    throw new HostError('HOST_UNSUPPORTED', `Node ${process.version} has no process.execve`, {
+      remedies: ['use Node 22.15 or newer'],
+    });
+  }
+  try {
+    return execve.call(process, argv[0], [...argv], { ...TOOL_ENV, ...env });
+  } catch (error) {
+    throw missing(argv, error);
+  }
+}
+
+export const childExec: Exec = { run, runSync, pipe: startPipe, passThrough, replace };
