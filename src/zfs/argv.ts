@@ -60,7 +60,10 @@ export function renameArgv(from: DatasetName, to: DatasetName): string[] {
   return ['rename', from, to];
 }
 
-export function destroyArgv(name: DatasetName, options: { readonly recursive?: boolean }): string[] {
+export function destroyArgv(
+  name: DatasetName,
+  options: { readonly recursive?: boolean },
+): string[] {
   return ['destroy', ...(options.recursive ? ['-r'] : []), name];
 }
 
@@ -96,7 +99,9 @@ export function getArgv(name: DatasetName, properties: readonly string[]): strin
 }
 
 export function setArgv(name: DatasetName, properties: Properties): string[] {
-  const assignments = Object.entries(properties).map(([key, value]) => assignment(name, key, value));
+  const assignments = Object.entries(properties).map(([key, value]) =>
+    assignment(name, key, value),
+  );
   return ['set', ...assignments, name];
 }
 
@@ -131,7 +136,7 @@ export function poolCreateArgv(pool: string, vdev: string, properties: Propertie
   return ['create', '-m', 'none', ...fs, pool, vdev];
 }
 
-/** zpool(8): a pool whose devices are in `dir`. */
+/** zpool(8): a pool whose devices are in `dir`. (zfs-fuse has no `-N`, which would leave everything unmounted.) */
 export function poolImportArgv(pool: string, dir: string): string[] {
-  return ['import', '-N', '-d', dir, pool];
+  return ['import', '-d', dir, pool];
 }

@@ -86,26 +86,35 @@ export function createZfs(programs: ZfsPrograms): Zfs {
     const failure = zfsFailure(result, attempt);
     if (/successfully (?:created|cloned), but not (?:mounted|shared)/.test(result.stderr)) {
       await destroy(name).catch((error: unknown) => {
-        throw new ZfsError(failure.code, name, `${failure.message}; and then it cannot be destroyed`, {
-          cause: error,
-          remedies: [`remove it with: zfs destroy ${name}`],
-        });
+        throw new ZfsError(
+          failure.code,
+          name,
+          `${failure.message}; and then it cannot be destroyed`,
+          {
+            cause: error,
+            remedies: [`remove it with: zfs destroy ${name}`],
+          },
+        );
       });
     }
     throw failure;
   }
 
-  async function destroy(
-    name: DatasetName,
-    options: { readonly recursive?: boolean; readonly busyTimeoutMs?: number } = {},
+  /**
+   * Tries again while the dataset is busy. zfs-fuse lets go of an unmounted file system some milliseconds late, so that a
+   * destroy or rename of a mounted one always fails the first time; on any implementation a mount namespace that is just
+   * ending may still have a copy of the mount.
+   */
+  async function insist(
+    args: readonly string[],
+    attempt: Attempt,
+    busyTimeoutMs: number,
   ): Promise<void> {
-    const { busyTimeoutMs = BUSY_TIMEOUT_MS } = options;
-    const attempt = { what: `destroy ${name}`, dataset: name };
     let obstacle: string | undefined;
     let waitedMs = 0;
     let pauseMs = FIRST_PAUSE_MS;
     for (;;) {
-      const result = await tryZfs(destroyArgv(name, options));
+      const result = await tryZfs(args);
       if (result.status === 0) return;
       const failure = zfsFailure(result, attempt);
       if (failure.code !== 'ZFS_BUSY' || isHeld(result)) throw failure;
@@ -123,6 +132,14 @@ export function createZfs(programs: ZfsPrograms): Zfs {
     }
   }
 
+  async function destroy(
+    name: DatasetName,
+    options: { readonly recursive?: boolean; readonly busyTimeoutMs?: number } = {},
+  ): Promise<void> {
+    const attempt = { what: `destroy ${name}`, dataset: name };
+    await insist(destroyArgv(name, options), attempt, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
+  }
+
   return {
     create(name, options) {
       const attempt = { what: `create ${name}`, dataset: name };
@@ -138,8 +155,9 @@ export function createZfs(programs: ZfsPrograms): Zfs {
       await must(zfs, snapshotArgv(name, properties), { what: `snapshot ${name}`, dataset: name });
     },
 
-    async rename(from, to) {
-      await must(zfs, renameArgv(from, to), { what: `rename ${from} to ${to}`, dataset: from });
+    async rename(from, to, options = {}) {
+      const attempt = { what: `rename ${from} to ${to}`, dataset: from };
+      await insist(renameArgv(from, to), attempt, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
     },
 
     destroy,

@@ -4,7 +4,10 @@ import type { RunResult } from '../exec/exec.ts';
 
 /** First match wins: the more telling lines stand above those that go with several causes. */
 const RULES: readonly (readonly [ZfsErrorCode, RegExp])[] = [
-  ['ZFS_PERMISSION', /permission denied|insufficient privileges|operation not permitted|must be (?:super-?user|root)/i],
+  [
+    'ZFS_PERMISSION',
+    /permission denied|insufficient privileges|operation not permitted|must be (?:super-?user|root)/i,
+  ],
   [
     'ZFS_UNAVAILABLE',
     /failed to initialize (?:the )?(?:ZFS|libzfs) library|zfs-fuse daemon|modules? (?:are not loaded|cannot be auto-loaded)|\/dev\/zfs (?:and|is)|unable to open \/dev\/zfs/i,
@@ -13,9 +16,15 @@ const RULES: readonly (readonly [ZfsErrorCode, RegExp])[] = [
   ['ZFS_HAS_CHILDREN', /has children/],
   ['ZFS_NO_SPACE', /out of space|no space left|quota exceeded|exceeds? (?:its |the )?quota/i],
   ['ZFS_BUSY', /is busy|being held/],
-  ['ZFS_READ_ONLY', /read-only file system|dataset is read-?only|pool is read-?only|readonly pool/i],
+  [
+    'ZFS_READ_ONLY',
+    /read-only file system|dataset is read-?only|pool is read-?only|readonly pool/i,
+  ],
   ['ZFS_EXISTS', /already exists|already created\/imported|is part of active pool/],
-  ['ZFS_MISSING', /does not exist|no such pool|could not find any snapshots|no such tag|not found: /i],
+  [
+    'ZFS_MISSING',
+    /does not exist|no such pool|could not find any snapshots|no such tag|not found: /i,
+  ],
   [
     'ZFS_UNSUPPORTED',
     /invalid option|unrecognized command|invalid property|must be one of|must be upgraded|not supported|is readonly|pyzfs/,
@@ -55,7 +64,9 @@ export function dependentsOf(words: string): readonly string[] {
 /** The first line that says why, without "cannot do 'it': " where it repeats what we say ourselves. */
 function reasonOf(words: string, attempt: Attempt): string {
   const lines = words.split('\n').map((line) => line.trim());
-  const line = lines.find((text) => RULES.some(([, pattern]) => pattern.test(text))) ?? lines.find((text) => text !== '');
+  const line =
+    lines.find((text) => RULES.some(([, pattern]) => pattern.test(text))) ??
+    lines.find((text) => text !== '');
   if (line === undefined) return 'it gave no reason';
   const [, name, rest] = /^cannot [a-z ]+'([^']+)': (.*)$/.exec(line) ?? [];
   if (name === undefined || rest === undefined) return line;
@@ -74,9 +85,15 @@ export function zfsFailure(result: RunResult, attempt: Attempt): ZfsError {
   const code = codeOf(words);
   const dependents = dependentsOf(words);
   const ended =
-    result.signal === undefined ? `exit status ${String(result.status)}` : `killed by ${result.signal}`;
-  const reason = code === 'ZFS_FAILED' ? `${reasonOf(words, attempt)} (${ended})` : reasonOf(words, attempt);
-  const names = dependents.length === 0 ? '' : ` (${dependents.slice(0, 5).join(', ')}${dependents.length > 5 ? ', …' : ''})`;
+    result.signal === undefined
+      ? `exit status ${String(result.status)}`
+      : `killed by ${result.signal}`;
+  const reason =
+    code === 'ZFS_FAILED' ? `${reasonOf(words, attempt)} (${ended})` : reasonOf(words, attempt);
+  const names =
+    dependents.length === 0
+      ? ''
+      : ` (${dependents.slice(0, 5).join(', ')}${dependents.length > 5 ? ', …' : ''})`;
   return new ZfsError(code, attempt.dataset, `cannot ${attempt.what}: ${reason}${names}`, {
     dependents,
     remedies: REMEDIES[code] ?? [],

@@ -27,7 +27,9 @@ export async function detectFeatures(probe: Probe, scratch?: DatasetName): Promi
   const allows = (property: string, value: string) =>
     properties.stderr
       .split('\n')
-      .some((line) => line.trim().split(/\s+/)[0] === property && line.split(/[\s|]+/).includes(value));
+      .some(
+        (line) => line.trim().split(/\s+/)[0] === property && line.split(/[\s|]+/).includes(value),
+      );
   const works = async (property: string, value: string) =>
     allows(property, value) &&
     (scratch === undefined || (await canCreate(probe, scratch, { [property]: value })));

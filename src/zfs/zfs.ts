@@ -50,23 +50,43 @@ export interface Zfs {
    * cannot be mounted is destroyed again before this throws. With `parents` an existing one is not noticed (both tools
    * then succeed and leave its properties as they are).
    */
-  create(name: DatasetName, options?: { readonly properties?: Properties; readonly parents?: boolean }): Promise<void>;
+  create(
+    name: DatasetName,
+    options?: { readonly properties?: Properties; readonly parents?: boolean },
+  ): Promise<void>;
   /**
    * `parents` creates missing parents (they inherit everything, and mount if inherited properties say so), and an existing
    * `name` is then not noticed: use it for names that are fresh UUIDs.
    */
-  clone(snapshot: DatasetName, name: DatasetName, options?: { readonly properties?: Properties; readonly parents?: boolean }): Promise<void>;
+  clone(
+    snapshot: DatasetName,
+    name: DatasetName,
+    options?: { readonly properties?: Properties; readonly parents?: boolean },
+  ): Promise<void>;
   snapshot(name: DatasetName, properties?: Properties): Promise<void>;
-  /** A mounted file system is unmounted first, and mounted again where its new place says so. */
-  rename(from: DatasetName, to: DatasetName): Promise<void>;
+  /**
+   * A mounted file system is unmounted first, and mounted again where its new place says so. Busy ones are tried again like
+   * those of `destroy`; what stays busy is where it was, perhaps unmounted. Never replaces: ZFS_EXISTS.
+   */
+  rename(
+    from: DatasetName,
+    to: DatasetName,
+    options?: { readonly busyTimeoutMs?: number },
+  ): Promise<void>;
   /**
    * Unmounts and destroys. `recursive` takes children and snapshots along, never clones: ZFS_HAS_CLONES then, with nothing
    * destroyed. A file system that is still going away (ZFS_BUSY) is tried again until it has stood in the way for
    * `busyTimeoutMs` (default 3000); then part of a recursive destroy may be done.
    */
-  destroy(name: DatasetName, options?: { readonly recursive?: boolean; readonly busyTimeoutMs?: number }): Promise<void>;
+  destroy(
+    name: DatasetName,
+    options?: { readonly recursive?: boolean; readonly busyTimeoutMs?: number },
+  ): Promise<void>;
   /** The tree below `root` (itself included), parents before children; without `types` file systems and volumes. A missing root is an empty list. `depth` 1 = direct children. */
-  list(root: DatasetName, options?: { readonly depth?: number; readonly types?: readonly DatasetType[] }): Promise<readonly DatasetRow[]>;
+  list(
+    root: DatasetName,
+    options?: { readonly depth?: number; readonly types?: readonly DatasetType[] },
+  ): Promise<readonly DatasetRow[]>;
   exists(name: DatasetName): Promise<boolean>;
   /** Values of the properties asked for, sizes and times as plain numbers (quota none = 0); a property that is not set is absent. */
   get(name: DatasetName, properties: readonly string[]): Promise<Properties>;
@@ -84,7 +104,7 @@ export interface Zfs {
   pools(): Promise<readonly string[]>;
   /** A pool on one file or disk; `properties` are those of its top dataset, which is never mounted. */
   createPool(pool: string, vdev: string, properties?: Properties): Promise<void>;
-  /** Brings a pool back whose devices are in `dir`, without mounting anything. */
+  /** Brings a pool back whose devices are in `dir`, and mounts what its properties say. */
   importPool(pool: string, dir: string): Promise<void>;
   /** Probes below `scratch` (an existing dataset of ours) where trying needs one. */
   features(scratch?: DatasetName): Promise<ZfsFeatures>;
