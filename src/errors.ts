@@ -93,14 +93,20 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_UNKNOWN_FORMAT'
   | 'ARCHIVE_TRUNCATED'
   | 'ARCHIVE_CORRUPT'
+  | 'ARCHIVE_TRAILING_DATA'
   | 'ARCHIVE_ENTRY_NAME'
+  | 'ARCHIVE_NAME_TOO_LONG'
   | 'ARCHIVE_ESCAPE'
   | 'ARCHIVE_SYMLINK_PARENT'
   | 'ARCHIVE_HARD_LINK'
   | 'ARCHIVE_DUPLICATE'
   | 'ARCHIVE_ENTRY_TYPE'
   | 'ARCHIVE_LAYOUT'
-  | 'ARCHIVE_TOO_LARGE';
+  | 'ARCHIVE_TOO_LARGE'
+  | 'ARCHIVE_TOO_MANY_ENTRIES'
+  | 'ARCHIVE_RATIO'
+  | 'ARCHIVE_HEADER_TOO_LARGE'
+  | 'ARCHIVE_MANIFEST_TOO_LARGE';
 
 /** The bytes of an archive are not acceptable. `entry` is the offending member, when there is one. */
 export class ArchiveError extends JetpackError {

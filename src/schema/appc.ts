@@ -120,7 +120,7 @@ export const AcVersion = z
       'must be a version like 0.8.11',
     ),
     z.refine(
-      (text) => !/^[1-9]/.test(text),
+      (text) => !/^[1-9]\d*\.\d+\.\d/.test(text),
       'is of another major version than 0, the one that is understood',
     ),
   );

@@ -1,0 +1,154 @@
+/** One pass over an archive: hash the file, decompress, hash the tar, read its entries. */
+import { createHash } from 'node:crypto';
+
+import { ArchiveError } from '../../errors.ts';
+import { decompress, type DecompressPorts } from './decompress.ts';
+import type { TarSink } from './entry.ts';
+import { BLOCK_BYTES } from './header.ts';
+import { TarReader } from './reader.ts';
+import { type Compression, sniffCompression } from './sniff.ts';
+
+export interface ArchiveSource {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Where it is known: for the progress. */
+  readonly totalBytes?: number;
+}
+
+export interface ArchiveLimits {
+  /** Of one extended header (pax, long names, map of a sparse file). */
+  readonly headerBytes: number;
+  /** Of the whole tar, decompressed. */
+  readonly tarBytes: number;
+  /** How many times the file's size the tar may be, once it is larger than `ratioFromBytes`. */
+  readonly ratio: number;
+  readonly ratioFromBytes: number;
+}
+
+export interface ArchiveProgress {
+  /** Of the file. */
+  readonly readBytes: number;
+  readonly totalBytes: number | undefined;
+  /** Of the tar. */
+  readonly tarBytes: number;
+}
+
+export interface ArchiveSummary {
+  readonly compression: Compression;
+  /** Hex of the sha512 of the file's bytes as they are. */
+  readonly archiveSha512: string;
+  readonly archiveBytes: number;
+  /** Hex of the sha512 of the uncompressed tar, its end mark and filling included: the digest in an image id. */
+  readonly tarSha512: string;
+  readonly tarBytes: number;
+}
+
+export interface ReadArchiveOptions {
+  readonly limits: ArchiveLimits;
+  readonly onProgress?: (progress: ArchiveProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
+
+/** Reads the source to its end. Throws ArchiveError, what the sink throws, and the signal's reason. */
+export async function readArchive(
+  source: ArchiveSource,
+  sink: TarSink,
+  ports: DecompressPorts,
+  options: ReadArchiveOptions,
+): Promise<ArchiveSummary> {
+  const { limits, onProgress, signal } = options;
+  const archiveHash = createHash('sha512');
+  let archiveBytes = 0;
+  const head = await readHead(source.chunks);
+  const compression = sniffCompression(head.bytes);
+  if (compression === undefined) {
+    await head.rest.return?.();
+    throw new ArchiveError('ARCHIVE_UNKNOWN_FORMAT', unknownFormat(head.bytes), {
+      remedies: ['give a tar archive, plain or compressed with gzip, bzip2, xz or zstd'],
+    });
+  }
+  const isPlain = compression === 'none';
+  const tarHash = isPlain ? archiveHash : createHash('sha512');
+
+  async function* hashed(): AsyncGenerator<Buffer> {
+    try {
+      for (let chunk: Buffer | undefined = head.bytes; chunk !== undefined; ) {
+        signal?.throwIfAborted();
+        archiveBytes += chunk.length;
+        archiveHash.update(chunk);
+        yield chunk;
+        const next: IteratorResult<Uint8Array> = await head.rest.next();
+        chunk = next.done === true ? undefined : asBuffer(next.value);
+      }
+    } finally {
+      await head.rest.return?.();
+    }
+  }
+
+  const reader = new TarReader(sink, limits);
+  let reportedBytes = 0;
+  const report = (tarBytes: number): void => {
+    onProgress?.({ readBytes: archiveBytes, totalBytes: source.totalBytes, tarBytes });
+    reportedBytes = tarBytes;
+  };
+  for await (const chunk of decompress(compression, hashed(), ports)) {
+    signal?.throwIfAborted();
+    if (!isPlain) tarHash.update(chunk);
+    checkSize(reader.readBytes + chunk.length, archiveBytes, limits);
+    reader.write(chunk);
+    if (reader.readBytes - reportedBytes >= PROGRESS_EVERY_BYTES) report(reader.readBytes);
+  }
+  reader.end();
+  report(reader.readBytes);
+  const tarSha512 = tarHash.digest('hex');
+  return {
+    compression,
+    archiveSha512: isPlain ? tarSha512 : archiveHash.digest('hex'),
+    archiveBytes,
+    tarSha512,
+    tarBytes: reader.readBytes,
+  };
+}
+
+function checkSize(tarBytes: number, archiveBytes: number, limits: ArchiveLimits): void {
+  if (tarBytes > limits.tarBytes) {
+    throw new ArchiveError(
+      'ARCHIVE_TOO_LARGE',
+      `the archive is larger than the ${String(limits.tarBytes)} bytes allowed`,
+    );
+  }
+  if (tarBytes > limits.ratioFromBytes && tarBytes > archiveBytes * limits.ratio) {
+    throw new ArchiveError(
+      'ARCHIVE_RATIO',
+      `the archive grows to more than ${String(limits.ratio)} times its size when decompressed`,
+    );
+  }
+}
+
+async function readHead(
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<{ readonly bytes: Buffer; readonly rest: AsyncIterator<Uint8Array> }> {
+  const rest = chunks[Symbol.asyncIterator]();
+  const parts: Buffer[] = [];
+  let length = 0;
+  while (length < BLOCK_BYTES) {
+    const next = await rest.next();
+    if (next.done === true) break;
+    parts.push(asBuffer(next.value));
+    length += next.value.length;
+  }
+  return { bytes: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts), rest };
+}
+
+function unknownFormat(head: Buffer): string {
+  if (head.length === 0) return 'the archive is empty';
+  if (head.toString('latin1', 0, 10) === '-----BEGIN' || head[0] === 0x8c) {
+    return 'the archive is encrypted, or a signature and no archive';
+  }
+  return 'this is no archive: its first bytes are of no format that is understood';
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
