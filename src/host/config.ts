@@ -1,0 +1,219 @@
+/**
+ * The configuration: `key = value` lines in a file, `#` comments. Precedence: built-in defaults < file < `-o key=value`.
+ * A key that nobody knows is an error, never ignored.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import * as z from 'zod/mini';
+
+import { errnoOf, HostError } from '../errors.ts';
+import { findNearest } from '../schema/nearest.ts';
+import { parseDatasetName, type DatasetName } from '../zfs/zfs.ts';
+import { MAX_SOCKET_PATH } from './lease.ts';
+
+export const CONFIG_FILE = '/etc/jetpack/jetpack.conf';
+
+const UUID_LENGTH = 36;
+
+/** The longest socket path below the mount point must fit into sun_path. */
+function fitsSockets(mountpoint: string): boolean {
+  const control = path.join(mountpoint, 'pods', 'x'.repeat(UUID_LENGTH), 'control');
+  return Buffer.byteLength(control) <= MAX_SOCKET_PATH;
+}
+
+const absolutePath = z.string().check(
+  z.refine((text) => path.resolve(text) === text && !/[\0-\x1f\x7f]/.test(text), {
+    error: 'must be an absolute path without ".", ".." or a slash at its end',
+  }),
+);
+
+const wholeNumber = (least: number) =>
+  z.pipe(
+    z.string().check(
+      z.refine((text) => /^\d{1,15}$/.test(text) && Number(text) >= least, {
+        error: `must be a whole number, at least ${String(least)}`,
+      }),
+    ),
+    z.transform(Number),
+  );
+
+const datasetName = z.pipe(
+  z.string().check(
+    z.refine(
+      (text) => parseDatasetName(text) !== undefined && !text.includes('@') && text.includes('/'),
+      {
+        error: 'must be the name of a dataset below a pool, like tank/jetpack',
+      },
+    ),
+  ),
+  z.transform((text) => text as DatasetName),
+);
+
+export const Config = z.object({
+  /** The root dataset; undefined until `jetpack init` or the administrator chose one. */
+  'root.zfs': z.optional(datasetName),
+  'root.mountpoint': absolutePath.check(
+    z.refine((text) => text !== '/' && fitsSockets(text), {
+      error: `must be short enough for the sockets below it (${String(MAX_SOCKET_PATH)} bytes with /pods/UUID/control)`,
+    }),
+  ),
+  /** The folder of jetpack-shim and the compiled seccomp filter. */
+  'path.libexec': absolutePath,
+  'path.share': absolutePath,
+  /** Size at which an app's log is rotated, and how many rotated files stay. */
+  'logs.max-bytes': wholeNumber(4096),
+  'logs.keep': wholeNumber(0),
+  /** Between TERM and KILL. */
+  'stop.grace-ms': wholeNumber(0),
+  /** Only where they are not in one of the usual places. */
+  'zfs.program': z.optional(absolutePath),
+  'zpool.program': z.optional(absolutePath),
+});
+export type Config = z.infer<typeof Config>;
+export type ConfigKey = keyof Config;
+
+export const CONFIG_KEYS = Object.keys(Config.shape) as readonly ConfigKey[];
+
+/** One `key = value` and where it stands: `/etc/jetpack/jetpack.conf:3`, `-o`, `built in`. */
+export interface Setting {
+  readonly key: ConfigKey;
+  readonly value: string;
+  readonly origin: string;
+}
+
+export interface ConfigDefaults {
+  readonly platform: 'linux' | 'freebsd';
+  /** The folder of the installed package. */
+  readonly packageDir: string;
+}
+
+export function defaultSettings({ platform, packageDir }: ConfigDefaults): readonly Setting[] {
+  const values: Readonly<Partial<Record<ConfigKey, string>>> = {
+    ...(platform === 'freebsd' ? { 'root.zfs': 'zroot/jetpack' } : {}),
+    'root.mountpoint': platform === 'freebsd' ? '/var/jetpack' : '/var/lib/jetpack',
+    'path.libexec': path.join(packageDir, 'shim', 'build'),
+    'path.share': path.join(packageDir, 'share'),
+    'logs.max-bytes': String(10 * 1024 * 1024),
+    'logs.keep': '3',
+    'stop.grace-ms': '10000',
+  };
+  return CONFIG_KEYS.flatMap((key) => {
+    const value = values[key];
+    return value === undefined ? [] : [{ key, value, origin: 'built in' }];
+  });
+}
+
+function invalid(origin: string, message: string, remedies: readonly string[] = []): HostError {
+  return new HostError('CONFIG_INVALID', `${origin}: ${message}`, { remedies });
+}
+
+function parseSetting(text: string, origin: string): Setting {
+  const [, name, value] = /^([^=\s]+)\s*=\s*(.*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) {
+    throw invalid(origin, `not "key = value": ${text}`);
+  }
+  const key = CONFIG_KEYS.find((known) => known === name);
+  if (key === undefined) {
+    const near = findNearest(name, CONFIG_KEYS);
+    const meant = near === undefined ? [] : [`did you mean ${near}?`];
+    throw invalid(origin, `unknown key "${name}"`, [...meant, 'see the keys with: jetpack config']);
+  }
+  return { key, value, origin };
+}
+
+/** Throws CONFIG_INVALID with the line, also for a key that stands there twice. */
+export function parseConfigFile(text: string, file: string): readonly Setting[] {
+  const settings: Setting[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    const content = line.replace(/^\s*#.*$|\s+#.*$/, '').trim();
+    if (content === '') continue;
+    const setting = parseSetting(content, `${file}:${String(index + 1)}`);
+    const earlier = settings.find((other) => other.key === setting.key);
+    if (earlier !== undefined) {
+      throw invalid(setting.origin, `${setting.key} is already set at ${earlier.origin}`);
+    }
+    settings.push(setting);
+  }
+  return settings;
+}
+
+/** The values of `-o key=value`; the last of several wins. */
+export function parseConfigOptions(options: readonly string[]): readonly Setting[] {
+  return options.map((option) => parseSetting(option.trim(), '-o'));
+}
+
+export interface MergedConfig {
+  readonly config: Config;
+  /** Where each value comes from. */
+  readonly origins: Readonly<Partial<Record<ConfigKey, string>>>;
+}
+
+/** Later settings win. Throws CONFIG_INVALID with the origin of the first value that is not acceptable. */
+export function mergeConfig(...sources: readonly (readonly Setting[])[]): MergedConfig {
+  const winners = new Map(sources.flat().map((setting) => [setting.key, setting]));
+  const raw = Object.fromEntries([...winners].map(([key, { value }]) => [key, value]));
+  const parsed = Config.safeParse(raw);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const key = CONFIG_KEYS.find((known) => known === issue?.path[0]);
+    const setting = key === undefined ? undefined : winners.get(key);
+    const what = setting === undefined ? (key ?? '') : `${setting.key} = ${setting.value}`;
+    throw invalid(setting?.origin ?? 'configuration', `${what}: ${issue?.message ?? 'not valid'}`);
+  }
+  const origins = Object.fromEntries([...winners].map(([key, { origin }]) => [key, origin]));
+  return { config: parsed.data, origins };
+}
+
+export interface ConfigSources {
+  /** `--config` or JETPACK_CONF: must exist. Without it CONFIG_FILE, where it exists. */
+  readonly file: string | undefined;
+  /** The values of `-o`. */
+  readonly overrides: readonly string[];
+  readonly defaults: ConfigDefaults;
+}
+
+/** Blocking, since nothing can go on without it. Throws CONFIG_INVALID. */
+export function loadMergedConfig({ file, overrides, defaults }: ConfigSources): MergedConfig {
+  const fromFile = readConfigFile(file ?? CONFIG_FILE, file !== undefined);
+  return mergeConfig(defaultSettings(defaults), fromFile, parseConfigOptions(overrides));
+}
+
+/** The values of `loadMergedConfig`. */
+export function loadConfig(sources: ConfigSources): Config {
+  return loadMergedConfig(sources).config;
+}
+
+function readConfigFile(file: string, mustExist: boolean): readonly Setting[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT' && !mustExist) return [];
+    throw new HostError(
+      'CONFIG_INVALID',
+      `cannot read ${file}: ${errnoOf(cause) ?? String(cause)}`,
+      { cause },
+    );
+  }
+  return parseConfigFile(text, file);
+}
+
+/** For all that works on the store. Throws NOT_INITIALISED while no root dataset is chosen. */
+export function rootDatasetOf(config: Config): DatasetName {
+  const name = config['root.zfs'];
+  if (name !== undefined) return name;
+  throw new HostError('NOT_INITIALISED', 'no root dataset is configured (root.zfs)', {
+    remedies: ['jetpack init', 'without a pool: jetpack init --pool-file FILE --pool-size 10G'],
+  });
+}
+
+/** What `jetpack init` writes when there is no file yet. */
+export function renderConfigFile(config: Pick<Config, 'root.zfs' | 'root.mountpoint'>): string {
+  return [
+    '# jetpack: key = value; all keys and their values: jetpack config',
+    `root.zfs = ${config['root.zfs'] ?? ''}`,
+    `root.mountpoint = ${config['root.mountpoint']}`,
+    '',
+  ].join('\n');
+}
