@@ -1,6 +1,6 @@
 /** Where everything is (DESIGN 4): names of datasets and folders, computed, never looked up. */
-import { createHash } from 'node:crypto';
 import path from 'node:path';
+import process from 'node:process';
 
 import type { DatasetName } from '../zfs/zfs.ts';
 
@@ -47,7 +47,10 @@ export interface Layout {
 /** A file name for any text: percent-escaped where that is short enough, a digest where not. */
 export function fileNameFor(text: string): string {
   const escaped = encodeURIComponent(text).replace(/^\./, '%2E');
-  return escaped.length <= 200 ? escaped : `sha256-${createHash('sha256').update(text).digest('hex')}`;
+  if (escaped.length <= 200) return escaped;
+  // Loaded only for such names: it costs every start some milliseconds.
+  const { createHash } = process.getBuiltinModule('node:crypto');
+  return `sha256-${createHash('sha256').update(text).digest('hex')}`;
 }
 
 export function createLayout(rootDataset: DatasetName, rootDir: string): Layout {

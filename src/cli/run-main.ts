@@ -1,0 +1,128 @@
+/**
+ * `run` and `prepare` without oclif: on the way to a pod's start every millisecond of start-up counts (DESIGN 9), and their grammar
+ * is their own anyway. The oclif commands of the same names carry the help.
+ */
+import { writeFileSync } from 'node:fs';
+import process from 'node:process';
+
+import { EXIT, UsageError } from '../errors.ts';
+import { findPodImage } from '../image/runnable.ts';
+import { destroyPod } from '../pod/destroy.ts';
+import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
+import { findRestartable, shimRunArgv } from '../pod/run.ts';
+import { readPod } from '../pod/store.ts';
+import { createContext, type Context } from './context.ts';
+import { isTerminal, printAnswer, printJson, tell } from './output.ts';
+import { parseRunWords, type RunWords } from './run-grammar.ts';
+import { buildRequest, parseRunOptions, type RunOptions } from './run-request.ts';
+import { showError } from './show-error.ts';
+
+/** What a failure of jetpack itself exits with: an app may use 1 and 2. */
+const FAILURE = { run: EXIT.beforeApp, prepare: undefined } as const;
+
+export type HotCommand = keyof typeof FAILURE;
+
+export function isHotCommand(word: string | undefined): word is HotCommand {
+  return word === 'run' || word === 'prepare';
+}
+
+/** Runs the command and shows its error; sets process.exitCode. */
+export async function runHotCommand(command: HotCommand, argv: readonly string[]): Promise<void> {
+  try {
+    await (command === 'run' ? run(argv) : prepare(argv));
+  } catch (error) {
+    const end = argv.indexOf('--');
+    const own = end === -1 ? argv : argv.slice(0, end);
+    process.exitCode = showError(error instanceof Error ? error : new Error(String(error)), {
+      json: own.includes('--json'),
+      debug: own.includes('--debug') || Boolean(process.env['DEBUG']),
+      failureExit: FAILURE[command],
+    });
+  }
+}
+
+function openContext(options: RunOptions): Context {
+  const context = createContext({ configFile: options.global.config, overrides: options.global.option, blocking: true });
+  context.ensureReady();
+  return context;
+}
+
+async function run(argv: readonly string[]): Promise<void> {
+  const words = parseRunWords(argv);
+  const options = parseRunOptions(words);
+  const context = openContext(options);
+  const again = await findPodToRun(context, words);
+  if (again !== undefined) return replaceByShim(context, again, options);
+  const prepared = await planFromWords(context, words, options);
+  if (options.dryRun) return printSteps(prepared);
+  const pod = await executePrepare(context.preparePorts, prepared, (uuid) => saveId(options, uuid));
+  try {
+    replaceByShim(context, pod.planFile, options);
+  } catch (error) {
+    const left = await readPod(context.layout, pod.uuid);
+    if (left !== undefined) await destroyPod(context.destroyPorts, left);
+    throw error;
+  }
+}
+
+async function prepare(argv: readonly string[]): Promise<void> {
+  const words = parseRunWords(argv);
+  for (const flag of ['detach', 'tty', 'interactive', 'rm']) {
+    if (words.pod.one.has(flag)) throw new UsageError(`--${flag} belongs to run, not to prepare`);
+  }
+  const options = parseRunOptions(words);
+  const context = openContext(options);
+  const plan = await planFromWords(context, words, options);
+  if (options.dryRun) return printSteps(plan);
+  const { uuid } = await executePrepare(context.preparePorts, plan, (id) => saveId(options, id));
+  if (options.json) printJson({ uuid });
+  else printAnswer(uuid);
+}
+
+function saveId({ saveId: file }: RunOptions, uuid: string): void {
+  if (file !== undefined) writeFileSync(file, `${uuid}\n`);
+}
+
+async function planFromWords(context: Context, words: RunWords, options: RunOptions): Promise<PreparePlan> {
+  const request = await buildRequest(words, (reference) => findPodImage(context, reference));
+  const plan = planPrepare(context.preparePorts, {
+    request,
+    name: options.name,
+    hostname: options.hostname,
+    network: options.network,
+    isolation: options.isolation,
+    term: options.tty ? (process.env['TERM'] ?? 'xterm') : undefined,
+  });
+  for (const warning of plan.warnings) tell(`jetpack: warning: ${warning}`);
+  return plan;
+}
+
+function printSteps(plan: PreparePlan): void {
+  printAnswer(plan.steps.map((step) => step.title).join('\n'));
+}
+
+/** One word that names a prepared or exited pod, and no image. */
+async function findPodToRun(context: Context, { apps, pod, defaults }: RunWords): Promise<string | undefined> {
+  const [only, ...more] = apps;
+  if (only === undefined || more.length > 0) return undefined;
+  const found = await findRestartable(context.layout, only.image);
+  if (found === undefined) return undefined;
+  const fixed = ['name', 'net', 'hostname', 'set-env', 'volume', 'insecure-options', 'save-id'].find((name) => pod.one.has(name) || pod.many.has(name));
+  const perApp = [...only.flags.one.keys(), ...only.flags.many.keys(), ...defaults.one.keys(), ...defaults.many.keys()][0];
+  const wrong = fixed ?? perApp ?? (only.args === undefined ? undefined : '-');
+  if (wrong !== undefined) {
+    throw new UsageError(`--${wrong}: pod ${found.uuid} was prepared already, and keeps what it was prepared with`, {
+      remedies: [`jetpack run ${only.image}`, 'prepare another pod with these flags'],
+    });
+  }
+  return found.planFile;
+}
+
+/** From here on the process is the pod's supervisor. */
+function replaceByShim({ exec, runtime }: Context, planFile: string, options: RunOptions): never {
+  const tty = options.tty;
+  if (tty && !options.detach && !isTerminal(0)) {
+    throw new UsageError('--tty needs a terminal, and standard input is none', { remedies: ['leave --tty away, or detach with -d'] });
+  }
+  return exec.replace(shimRunArgv(runtime.shim, planFile, options));
+}

@@ -1,0 +1,147 @@
+/** The pod manifest and the host's facts, compiled into the plan. Pure. */
+import path from 'node:path';
+
+import type { Layout } from '../host/layout.ts';
+import type { PodNetwork } from '../network/network.ts';
+import type { AppConfinement, PodConfinement } from '../runtime/runtime.ts';
+import type { App } from '../schema/appc.ts';
+import type { EmptyVolume, HostVolume, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
+import type { Plan, PlanApp, PlanMount } from './plan.ts';
+
+/** What appc demands of every process of an app, main and event handlers alike (spec/ace.md). */
+const BASE_ENVIRONMENT: readonly (readonly [string, string])[] = [
+  ['PATH', '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
+  ['container', 'jetpack'],
+];
+
+const DEFAULT_STOP_SIGNAL = 15;
+
+export interface CompileInput {
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly layout: Layout;
+  readonly hostname: string;
+  readonly network: PodNetwork;
+  readonly name: string | undefined;
+  /** `zfs`: the shim mounts the datasets; `dir`: they are mounted below layout.dir.rootfs. */
+  readonly rootfsKind: 'zfs' | 'dir';
+  readonly confinement: { readonly pod: PodConfinement; readonly apps: ReadonlyMap<string, AppConfinement> };
+  readonly settings: { readonly logMaxBytes: number; readonly logKeep: number; readonly stopGraceMs: number };
+  readonly tools: { readonly zfs: string; readonly rm: string };
+  /** Set TERM for an app on a terminal. */
+  readonly term: string | undefined;
+}
+
+/** Without `app` an image cannot run, so a reified manifest always has one. */
+export function appOf(podApp: PodApp): App {
+  return podApp.app ?? { user: '0', group: '0' };
+}
+
+function environmentOf(name: string, app: App, term: string | undefined): readonly string[] {
+  const merged = new Map(BASE_ENVIRONMENT);
+  merged.set('AC_APP_NAME', name);
+  if (term !== undefined) merged.set('TERM', term);
+  for (const variable of app.environment ?? []) merged.set(variable.name, variable.value);
+  return [...merged].map(([key, value]) => `${key}=${value}`);
+}
+
+function planHostMount(volume: HostVolume, target: string, readOnly: boolean): PlanMount {
+  const options: PlanMount['options'][number][] = [];
+  if (readOnly) options.push('ro');
+  if (volume.recursive !== false) options.push('rec');
+  return { kind: 'bind', source: volume.source, target, options };
+}
+
+/** `path` of PLAN.md: absolute and normalised. */
+function normalise(target: string): string {
+  const normal = path.posix.normalize(target);
+  return normal === '/' ? normal : normal.replace(/\/$/, '');
+}
+
+function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
+  const volumes = new Map<string, Volume>((input.manifest.volumes ?? []).map((volume) => [volume.name, volume]));
+  return (podApp.mounts ?? []).map((mount): PlanMount => {
+    const volume = volumes.get(mount.volume);
+    const target = normalise(mount.path);
+    const point = appOf(podApp).mountPoints?.find((candidate) => normalise(candidate.path) === target);
+    const readOnly = volume?.readOnly ?? point?.readOnly ?? false;
+    if (volume?.kind === 'host') return planHostMount(volume, target, readOnly);
+    const { layout, uuid } = input;
+    const options = readOnly ? (['ro'] as const) : [];
+    return input.rootfsKind === 'zfs'
+      ? { kind: 'zfs', source: layout.dataset.podVolume(uuid, mount.volume), target, options }
+      : { kind: 'bind', source: path.join(layout.dir.rootfs(uuid), `volume.${mount.volume}`), target, options };
+  });
+}
+
+/** With the host's network an app needs the host's resolver to go with it. */
+function planNetworkFiles(input: CompileInput): readonly PlanMount[] {
+  if (input.network !== 'host') return [];
+  return [
+    { kind: 'bind', source: path.join(input.layout.dir.pod(input.uuid), 'resolv.conf'), target: '/etc/resolv.conf', options: ['ro'] },
+  ];
+}
+
+function handlerOf(app: App, name: 'pre-start' | 'post-stop'): readonly string[] | undefined {
+  return app.eventHandlers?.find((handler) => handler.name === name)?.exec;
+}
+
+function planApp(podApp: PodApp, input: CompileInput): PlanApp {
+  const app = appOf(podApp);
+  const confinement = input.confinement.apps.get(podApp.name);
+  if (confinement === undefined) throw new Error(`app ${podApp.name} was not confined`);
+  const { layout, uuid } = input;
+  const source = input.rootfsKind === 'zfs' ? layout.dataset.app(uuid, podApp.name) : path.join(layout.dir.rootfs(uuid), podApp.name);
+  return {
+    name: podApp.name,
+    rootfs: { kind: input.rootfsKind, source, readOnly: podApp.readOnlyRootFS ?? false },
+    exec: app.exec ?? [],
+    env: environmentOf(podApp.name, app, input.term),
+    passwdEnv: true,
+    cwd: normalise(app.workingDirectory === undefined || app.workingDirectory === '' ? '/' : app.workingDirectory),
+    user: app.user,
+    group: app.group,
+    groups: app.supplementaryGIDs ?? [],
+    caps: confinement.caps,
+    capsOthers: confinement.capsOthers,
+    noNewPrivs: confinement.noNewPrivs,
+    seccomp: confinement.seccomp,
+    oomScoreAdj: confinement.oomScoreAdj,
+    cgroup: confinement.cgroup,
+    mask: confinement.mask,
+    readonly: confinement.readonly,
+    mounts: [...planNetworkFiles(input), ...planMounts(podApp, input)],
+    preStart: handlerOf(app, 'pre-start'),
+    postStop: handlerOf(app, 'post-stop'),
+    stopSignal: DEFAULT_STOP_SIGNAL,
+  };
+}
+
+export function compilePlan(input: CompileInput): Plan {
+  const { layout, uuid, tools, name } = input;
+  const leftovers = [
+    ...(input.rootfsKind === 'dir' ? [layout.dir.rootfs(uuid)] : []),
+    ...(name === undefined ? [] : [layout.dir.podName(name)]),
+    layout.dir.pod(uuid),
+  ];
+  return {
+    uuid,
+    dir: layout.dir.pod(uuid),
+    hostname: input.hostname,
+    net: input.network,
+    cgroup: input.confinement.pod.cgroup,
+    ...input.settings,
+    reap: [],
+    remove: [
+      [tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
+      [tools.rm, '-rf', '--one-file-system', '--', ...leftovers],
+    ],
+    apps: input.manifest.apps.map((app) => planApp(app, input)),
+  };
+}
+
+/** The empty volumes that some app mounts: each becomes a dataset of the pod. */
+export function emptyVolumes(manifest: PodManifest): readonly EmptyVolume[] {
+  const used = new Set(manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => String(mount.volume))));
+  return (manifest.volumes ?? []).filter((volume): volume is EmptyVolume => volume.kind === 'empty' && used.has(volume.name));
+}

@@ -1,0 +1,67 @@
+/** Client of the supervisor's control socket (shim/PLAN.md, "Control socket"). */
+import { connect } from 'node:net';
+import path from 'node:path';
+
+import { errnoOf, PodError } from '../errors.ts';
+
+/** How a pod ended, as far as the socket could tell: with a status, or the stream ended without one. */
+export type Ending = { readonly kind: 'exit'; readonly status: number } | { readonly kind: 'lost' };
+
+/**
+ * Sends one request and reads the whole answer. Returns undefined when nobody answers (the pod does not run).
+ * `timeoutMs` bounds the wait for the answer's end; then it throws POD_CONTROL_FAILED.
+ */
+export function request(podDir: string, line: string, timeoutMs?: number): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path: path.join(podDir, 'control') });
+    const chunks: Buffer[] = [];
+    const fail = (why: string, cause?: unknown) => {
+      socket.destroy();
+      reject(new PodError('POD_CONTROL_FAILED', `the supervisor in ${podDir} did not do "${line}": ${why}`, { cause }));
+    };
+    if (timeoutMs !== undefined) socket.setTimeout(timeoutMs, () => fail(`no answer in ${String(timeoutMs)} ms`));
+    socket.once('error', (error) => {
+      const errno = errnoOf(error);
+      if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(undefined);
+      // The supervisor ended between our connect and its answer.
+      else if (errno === 'ECONNRESET' || errno === 'EPIPE') resolve(Buffer.concat(chunks).toString('utf8'));
+      else fail(errno ?? error.message, error);
+    });
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    socket.write(`${line}\n`);
+  });
+}
+
+function parseEnding(answer: string): Ending {
+  const match = /^exit=(\d+)$/m.exec(answer);
+  return match?.[1] === undefined ? { kind: 'lost' } : { kind: 'exit', status: Number(match[1]) };
+}
+
+function refuse(answer: string, what: string): void {
+  const match = /^error (.*)$/m.exec(answer);
+  if (match !== null) throw new PodError('POD_CONTROL_FAILED', `the supervisor refused to ${what}: ${match[1] ?? ''}`);
+}
+
+/** Asks for a stop and waits for the end. Undefined: it did not run. */
+export async function stopPod(podDir: string, graceMs: number): Promise<Ending | undefined> {
+  const answer = await request(podDir, `stop ${String(graceMs)}`);
+  if (answer === undefined) return undefined;
+  refuse(answer, 'stop');
+  return parseEnding(answer);
+}
+
+export async function signalPod(podDir: string, signal: number, app?: string): Promise<boolean> {
+  const answer = await request(podDir, `kill ${String(signal)}${app === undefined ? '' : ` ${app}`}`, 10_000);
+  if (answer === undefined) return false;
+  refuse(answer, 'kill');
+  return true;
+}
+
+/** Waits until the pod has ended. Undefined: it did not run. Throws POD_CONTROL_FAILED when the time is over. */
+export async function waitForPod(podDir: string, timeoutMs?: number): Promise<Ending | undefined> {
+  const answer = await request(podDir, 'wait', timeoutMs);
+  if (answer === undefined) return undefined;
+  refuse(answer, 'wait');
+  return parseEnding(answer);
+}

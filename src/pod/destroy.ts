@@ -1,0 +1,109 @@
+/** Removing a pod: idempotent, killable at every step, and several at once do no harm to each other. */
+import { renameSync, rmSync, readlinkSync, unlinkSync } from 'node:fs';
+import path from 'node:path';
+
+import { errnoOf, PodError, ZfsError } from '../errors.ts';
+import type { Layout } from '../host/layout.ts';
+import type { Zfs } from '../zfs/zfs.ts';
+import { stopPod } from './control.ts';
+import { isGone, type Marker } from './model.ts';
+import { readPod, type Pod } from './store.ts';
+
+export interface DestroyPorts {
+  readonly zfs: Zfs;
+  readonly layout: Layout;
+}
+
+const REMOVABLE: Readonly<Partial<Record<Pod['state'], Marker>>> = {
+  prepared: 'prepared',
+  exited: 'exited',
+  garbage: 'garbage',
+};
+
+/** Takes the pod out of life with one rename; whoever loses it to a start or to another remover looks again. */
+function claim(pod: Pod): boolean {
+  const from = REMOVABLE[pod.state];
+  if (from === undefined) return pod.state === 'aborted' || pod.state === 'deleting';
+  for (const marker of pod.state === 'exited' ? (['exited', 'running'] as const) : [from]) {
+    try {
+      renameSync(path.join(pod.dir, marker), path.join(pod.dir, 'deleting'));
+      return true;
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  }
+  return false;
+}
+
+/**
+ * Destroys the pod's datasets. What cannot go yet (a clone made of it, or a file system somewhere still in use) is renamed
+ * into trash/, so that the pod's UUID and folder are free; `gc` tries again.
+ */
+async function destroyDatasets({ zfs, layout }: DestroyPorts, uuid: string): Promise<void> {
+  const dataset = layout.dataset.pod(uuid);
+  try {
+    await zfs.destroy(dataset, { recursive: true });
+    return;
+  } catch (error) {
+    if (!(error instanceof ZfsError)) throw error;
+    if (error.code === 'ZFS_MISSING') return;
+    if (error.code !== 'ZFS_BUSY' && error.code !== 'ZFS_HAS_CLONES') throw error;
+  }
+  try {
+    await zfs.rename(dataset, layout.dataset.trashed(uuid));
+  } catch (cause) {
+    throw new PodError('POD_CLEANUP_INCOMPLETE', `pod ${uuid}: its file systems are in use`, {
+      remedies: ['find the user with: fuser -vm', 'then: jetpack gc'],
+      cause,
+    });
+  }
+}
+
+function removeName(layout: Layout, pod: Pod): void {
+  const name = pod.meta?.name;
+  if (name === undefined) return;
+  const link = layout.dir.podName(name);
+  try {
+    if (readlinkSync(link) === pod.uuid) unlinkSync(link);
+  } catch (error) {
+    if (!isGone(error) && errnoOf(error) !== 'EINVAL') throw error;
+  }
+}
+
+/** Removes a pod that does not run. Throws POD_WRONG_STATE for one that does, or that somebody prepares. */
+export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
+  const { layout } = ports;
+  if (!claim(pod)) {
+    const now = await readPod(layout, pod.uuid);
+    if (now === undefined) return;
+    if (now.state !== pod.state) return destroyPod(ports, now);
+    throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} is ${now.state}, and only pods that do not run can be removed`, {
+      remedies: now.state === 'running' ? [`jetpack stop ${pod.uuid}`, `jetpack rm --force ${pod.uuid}`] : ['wait until it is prepared'],
+    });
+  }
+  await destroyDatasets(ports, pod.uuid);
+  rmSync(layout.dir.rootfs(pod.uuid), { recursive: true, force: true });
+  removeName(layout, pod);
+  rmSync(pod.dir, { recursive: true, force: true });
+}
+
+/** Stops it first when it runs. */
+export async function destroyPodByForce(ports: DestroyPorts, pod: Pod, graceMs: number): Promise<void> {
+  if (pod.state !== 'running') return destroyPod(ports, pod);
+  await stopPod(pod.dir, graceMs);
+  const now = await waitUntilStill(ports.layout, pod.uuid);
+  if (now !== undefined) await destroyPod(ports, now);
+}
+
+/** After `exit=` the supervisor still reaps for a moment; with --rm it removes the pod itself. */
+export async function waitUntilStill(layout: Layout, uuid: string, timeoutMs = 10_000): Promise<Pod | undefined> {
+  const stepMs = 20;
+  for (let waitedMs = 0; ; waitedMs += stepMs) {
+    const pod = await readPod(layout, uuid);
+    if (pod === undefined || pod.state !== 'running') return pod;
+    if (waitedMs >= timeoutMs) {
+      throw new PodError('POD_WRONG_STATE', `pod ${uuid} still runs after it was stopped`, { remedies: [`jetpack status ${uuid}`] });
+    }
+    await new Promise((resolve) => setTimeout(resolve, stepMs));
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The plan: the pod manifest, compiled into the flat file that the shim reads (shim/PLAN.md, version 1).
+ * Pure: values in, bytes out.
+ */
+
+export interface PlanMount {
+  readonly kind: 'bind' | 'zfs';
+  readonly source: string;
+  readonly target: string;
+  readonly options: readonly ('ro' | 'rec' | 'nosuid' | 'noexec' | 'nodev' | 'copy')[];
+}
+
+export interface CgroupSetting {
+  readonly file: string;
+  readonly value: string;
+}
+
+export interface PlanApp {
+  readonly name: string;
+  readonly rootfs: { readonly kind: 'zfs' | 'dir'; readonly source: string; readonly readOnly: boolean };
+  readonly exec: readonly string[];
+  readonly env: readonly string[];
+  /** Add USER, LOGNAME, HOME and SHELL of the image's passwd. */
+  readonly passwdEnv: boolean;
+  readonly cwd: string;
+  readonly user: string;
+  readonly group: string;
+  readonly groups: readonly number[];
+  /** Capability sets as bit masks: for uid 0 (and everybody's bounding set), and for all other users. */
+  readonly caps: bigint;
+  readonly capsOthers: bigint;
+  readonly noNewPrivs: boolean;
+  readonly seccomp: string | undefined;
+  readonly oomScoreAdj: number | undefined;
+  readonly cgroup: readonly CgroupSetting[];
+  readonly mask: readonly string[];
+  readonly readonly: readonly string[];
+  readonly mounts: readonly PlanMount[];
+  readonly preStart: readonly string[] | undefined;
+  readonly postStop: readonly string[] | undefined;
+  readonly stopSignal: number;
+}
+
+export interface Plan {
+  readonly uuid: string;
+  readonly dir: string;
+  readonly hostname: string;
+  readonly net: 'host' | 'none';
+  readonly cgroup: { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  readonly logMaxBytes: number;
+  readonly logKeep: number;
+  readonly stopGraceMs: number;
+  /** Commands after the last app is gone: always; and only with `--rm`. */
+  readonly reap: readonly (readonly string[])[];
+  readonly remove: readonly (readonly string[])[];
+  readonly apps: readonly PlanApp[];
+}
+
+type PlanRecord = readonly [key: string, ...fields: string[]];
+
+const bit = (value: boolean): string => (value ? '1' : '0');
+const mask = (bits: bigint): string => bits.toString(16).padStart(16, '0');
+
+function* appRecords(app: PlanApp): Generator<PlanRecord> {
+  yield ['app', app.name];
+  yield ['rootfs', app.rootfs.kind, app.rootfs.source, app.rootfs.readOnly ? 'ro' : 'rw'];
+  yield ['exec', ...app.exec];
+  yield ['env', ...app.env];
+  yield ['passwd-env', bit(app.passwdEnv)];
+  yield ['cwd', app.cwd];
+  yield ['user', app.user];
+  yield ['group', app.group];
+  yield ['groups', ...app.groups.map(String)];
+  yield ['caps', mask(app.caps), mask(app.capsOthers)];
+  yield ['no-new-privs', bit(app.noNewPrivs)];
+  if (app.seccomp !== undefined) yield ['seccomp', app.seccomp];
+  if (app.oomScoreAdj !== undefined) yield ['oom-score-adj', String(app.oomScoreAdj)];
+  for (const { file, value } of app.cgroup) yield ['cgroup-set', file, value];
+  for (const path of app.mask) yield ['mask', path];
+  for (const path of app.readonly) yield ['readonly', path];
+  for (const mount of app.mounts) {
+    yield ['mount', mount.kind, mount.source, mount.target, mount.options.length === 0 ? '-' : mount.options.join(',')];
+  }
+  if (app.preStart !== undefined) yield ['pre-start', ...app.preStart];
+  if (app.postStop !== undefined) yield ['post-stop', ...app.postStop];
+  yield ['stop-signal', String(app.stopSignal)];
+}
+
+function* planRecords(plan: Plan): Generator<PlanRecord> {
+  yield ['jetpack-plan', '1'];
+  yield ['uuid', plan.uuid];
+  yield ['dir', plan.dir];
+  yield ['hostname', plan.hostname];
+  yield ['net', plan.net];
+  if (plan.cgroup !== undefined) {
+    yield ['cgroup', plan.cgroup.path];
+    for (const { file, value } of plan.cgroup.settings) yield ['cgroup-set', file, value];
+  }
+  yield ['log-max', String(plan.logMaxBytes)];
+  yield ['log-keep', String(plan.logKeep)];
+  yield ['stop-grace', String(plan.stopGraceMs)];
+  for (const argv of plan.reap) yield ['reap', ...argv];
+  for (const argv of plan.remove) yield ['remove', ...argv];
+  for (const app of plan.apps) yield* appRecords(app);
+  yield ['end'];
+}
+
+/** The bytes of the plan file. Fields must be free of NUL, which manifests are (their schema refuses it). */
+export function encodePlan(plan: Plan): Buffer {
+  const parts: string[] = [];
+  for (const [key, ...fields] of planRecords(plan)) {
+    parts.push(key, '\0', String(fields.length), '\0', ...fields.flatMap((field) => [field, '\0']), '\n');
+  }
+  return Buffer.from(parts.join(''), 'utf8');
+}

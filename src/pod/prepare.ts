@@ -1,0 +1,273 @@
+/**
+ * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
+ * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
+ */
+import { chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { errnoOf, PodError } from '../errors.ts';
+import type { Layout } from '../host/layout.ts';
+import { takeLease } from '../host/lease.ts';
+import { createUuid } from '../host/uuid.ts';
+import type { PodNetwork } from '../network/network.ts';
+import type { Isolation, Runtime } from '../runtime/runtime.ts';
+import type { PodManifest } from '../schema/pod-manifest.ts';
+import type { Zfs } from '../zfs/zfs.ts';
+import { appOf, compilePlan, emptyVolumes } from './compile.ts';
+import type { PodMeta } from './model.ts';
+import { encodePlan, type Plan } from './plan.ts';
+import { reify, type PodRequest } from './reify.ts';
+import { readPod } from './store.ts';
+import { checkHostVolumes } from './volumes.ts';
+
+export interface PreparePorts {
+  readonly zfs: Zfs;
+  readonly runtime: Runtime;
+  readonly layout: Layout;
+  readonly tools: { readonly zfs: string; readonly rm: string };
+  readonly settings: { readonly logMaxBytes: number; readonly logKeep: number; readonly stopGraceMs: number };
+  readonly groupId: number | undefined;
+  now(): Date;
+}
+
+export interface PrepareOptions {
+  readonly request: PodRequest;
+  readonly name: string | undefined;
+  readonly hostname: string | undefined;
+  readonly network: PodNetwork;
+  readonly isolation: Isolation;
+  readonly term: string | undefined;
+  /** Told as soon as the UUID is known, before anything exists (`--save-id`). */
+  readonly onUuid?: (uuid: string) => void;
+}
+
+export interface PreparedPod {
+  readonly uuid: string;
+  readonly dir: string;
+  readonly planFile: string;
+  readonly warnings: readonly string[];
+}
+
+interface Step {
+  readonly title: string;
+  readonly run: () => void | Promise<void>;
+  readonly undo?: () => void | Promise<void>;
+}
+
+/** Everything that will be done, decided before any of it is. */
+export interface PreparePlan {
+  readonly uuid: string;
+  readonly manifest: PodManifest;
+  readonly plan: Plan;
+  readonly meta: PodMeta;
+  readonly warnings: readonly string[];
+  readonly steps: readonly Step[];
+}
+
+const POD_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?$/;
+const HOSTNAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/;
+
+function checkNames({ name, hostname }: PrepareOptions): void {
+  if (name !== undefined && (!POD_NAME.test(name) || /^[0-9a-f]{8}-/.test(name))) {
+    throw new PodError('POD_INVALID', `"${name}" cannot be the name of a pod`, {
+      remedies: ['1 to 63 letters, digits, "_", "." and "-", a letter or digit at both ends, not like a UUID'],
+    });
+  }
+  if (hostname !== undefined && !HOSTNAME.test(hostname)) {
+    throw new PodError('POD_INVALID', `"${hostname}" cannot be a host name`, { remedies: ['1 to 64 letters, digits, "." and "-"'] });
+  }
+}
+
+/** Takes the name for this pod. A name whose pod is gone (its deletion was interrupted) is taken over. */
+async function claimName(layout: Layout, name: string, uuid: string): Promise<void> {
+  const link = layout.dir.podName(name);
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    try {
+      symlinkSync(uuid, link);
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+    const { readlinkSync } = await import('node:fs');
+    const owner = readlinkSync(link);
+    if ((await readPod(layout, owner)) !== undefined) {
+      throw new PodError('POD_NAME_TAKEN', `pod ${owner} is called "${name}" already`, {
+        remedies: ['take another name', `remove that pod: jetpack rm ${name}`],
+      });
+    }
+    unlinkSync(link);
+  }
+  throw new PodError('POD_RACE', `others are taking the name "${name}" at the same time`, { remedies: ['try again'] });
+}
+
+function ignoreMissing(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+function* datasetSteps(ports: PreparePorts, uuid: string, manifest: PodManifest, kind: 'zfs' | 'dir'): Generator<Step> {
+  const { zfs, layout } = ports;
+  const pod = layout.dataset.pod(uuid);
+  const undo = async () => {
+    await zfs.destroy(pod, { recursive: true });
+    rmSync(layout.dir.rootfs(uuid), { recursive: true, force: true });
+  };
+  const volumes = emptyVolumes(manifest);
+  // Kernel ZFS makes the parent in the same command, since nothing of it is mounted; zfs-fuse would mount it.
+  if (kind === 'dir' || manifest.apps.length === 0) {
+    yield { title: `zfs create ${pod}`, run: () => zfs.create(pod, { properties: { canmount: 'off' } }), undo };
+  }
+  for (const [i, app] of manifest.apps.entries()) {
+    const clone = layout.dataset.app(uuid, app.name);
+    const parents = kind === 'zfs' && i === 0;
+    yield {
+      title: `zfs clone ${layout.dataset.seal(app.image.id)} ${clone}`,
+      run: () => zfs.clone(layout.dataset.seal(app.image.id), clone, { parents }),
+      ...(parents ? { undo } : {}),
+    };
+  }
+  for (const volume of volumes) {
+    const dataset = layout.dataset.podVolume(uuid, volume.name);
+    const folder = path.join(layout.dir.rootfs(uuid), `volume.${volume.name}`);
+    const plain = (volume.mode === undefined || /^0?755$/.test(volume.mode)) && (volume.uid ?? 0) === 0 && (volume.gid ?? 0) === 0;
+    // Where the shim mounts, a volume with an owner or mode of its own is mounted here for a moment to get them.
+    const detour = kind === 'zfs' && !plain;
+    yield {
+      title: `zfs create ${dataset}`,
+      run: () => zfs.create(dataset, detour ? { properties: { mountpoint: folder } } : {}),
+    };
+    if (plain) continue;
+    yield {
+      title: `mode and owner of volume ${volume.name}`,
+      run: async () => {
+        chownSync(folder, volume.uid ?? 0, volume.gid ?? 0);
+        chmodSync(folder, Number.parseInt(volume.mode ?? '0755', 8));
+        if (detour) {
+          await zfs.set(dataset, { mountpoint: 'legacy' });
+          rmSync(layout.dir.rootfs(uuid), { recursive: true, force: true });
+        }
+      },
+    };
+  }
+}
+
+function fileSteps(ports: PreparePorts, uuid: string, manifest: PodManifest, plan: Plan, meta: PodMeta): readonly Step[] {
+  const dir = ports.layout.dir.pod(uuid);
+  const write = (name: string, content: string | Buffer, mode: number) => {
+    const file = path.join(dir, name);
+    writeFileSync(file, content, { mode, flag: 'wx' });
+    if (ports.groupId !== undefined && mode === 0o440) chownSync(file, 0, ports.groupId);
+  };
+  return [
+    {
+      title: `write ${dir}/{manifest,meta.json,plan}`,
+      run: () => {
+        mkdirSync(path.join(dir, 'logs'), { mode: 0o700 });
+        mkdirSync(path.join(dir, 'status'), { mode: 0o750 });
+        if (plan.net === 'host') copyResolvConf(dir);
+        write('manifest', `${JSON.stringify(manifest)}\n`, 0o440);
+        write('meta.json', `${JSON.stringify(meta)}\n`, 0o440);
+        write('plan', encodePlan(plan), 0o400);
+      },
+    },
+    // The marker comes last: until then the pod counts as being prepared, or aborted.
+    { title: `mark ${dir} as prepared`, run: () => write('prepared', '', 0o400) },
+  ];
+}
+
+function copyResolvConf(dir: string): void {
+  const copy = path.join(dir, 'resolv.conf');
+  try {
+    copyFileSync('/etc/resolv.conf', copy);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    writeFileSync(copy, '');
+  }
+  chmodSync(copy, 0o444);
+}
+
+/** Decides everything and checks all that can be checked without changing anything. */
+export function planPrepare(ports: PreparePorts, options: PrepareOptions): PreparePlan {
+  checkNames(options);
+  const uuid = createUuid();
+  const { manifest, warnings } = reify(options.request);
+  checkHostVolumes(manifest.volumes ?? []);
+  const { runtime, layout } = ports;
+  const apps = new Map(manifest.apps.map((app) => [String(app.name), runtime.confineApp(app.name, appOf(app), options.isolation)]));
+  const pod = runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
+  const rootfsKind = runtime.rootfsKind(layout.dir.root);
+  const plan = compilePlan({
+    uuid,
+    manifest,
+    layout,
+    hostname: options.hostname ?? `jetpack-${uuid}`,
+    network: options.network,
+    name: options.name,
+    rootfsKind,
+    confinement: { pod, apps },
+    settings: ports.settings,
+    tools: ports.tools,
+    term: options.term,
+  });
+  const meta: PodMeta = {
+    uuid,
+    name: options.name,
+    createdAt: ports.now().toISOString(),
+    net: options.network,
+    apps: manifest.apps.map(({ name, image }) => ({ name, imageId: image.id, imageName: image.name })),
+  };
+  const dir = layout.dir.pod(uuid);
+  const { name } = options;
+  const steps: Step[] = [
+    { title: `mkdir ${dir}`, run: () => mkdirSync(dir, { mode: 0o750 }), undo: () => rmSync(dir, { recursive: true, force: true }) },
+    ...(name === undefined
+      ? []
+      : [
+          {
+            title: `take the name "${name}"`,
+            run: () => claimName(layout, name, uuid),
+            undo: () => ignoreMissing(() => unlinkSync(layout.dir.podName(name))),
+          },
+        ]),
+    ...datasetSteps(ports, uuid, manifest, rootfsKind),
+    ...(pod.cgroup === undefined ? [] : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
+    ...fileSteps(ports, uuid, manifest, plan, meta),
+  ];
+  const ignored = [...apps].flatMap(([app, { report }]) => report.ignored.map((isolator) => `app ${app}: isolator ${isolator} is unknown and not enforced`));
+  return { uuid, manifest, plan, meta, warnings: [...new Set([...warnings, ...ignored])], steps };
+}
+
+/** Runs the steps under the pod's lease. On failure everything done is undone, and the first error is thrown. */
+export async function executePrepare(ports: PreparePorts, prepared: PreparePlan, onUuid?: (uuid: string) => void): Promise<PreparedPod> {
+  const { uuid, steps, warnings } = prepared;
+  const lease = await takeLease(ports.layout.dir.lease(uuid));
+  const undo: NonNullable<Step['undo']>[] = [];
+  try {
+    onUuid?.(uuid);
+    for (const step of steps) {
+      // Noted before it runs: a step that fails half-way is undone too.
+      if (step.undo !== undefined) undo.unshift(step.undo);
+      await step.run();
+    }
+  } catch (error) {
+    for (const action of undo) {
+      try {
+        await action();
+      } catch {
+        // gc removes what an undo could not: the pod has no marker.
+      }
+    }
+    throw error;
+  } finally {
+    lease.release();
+  }
+  const dir = ports.layout.dir.pod(uuid);
+  return { uuid, dir, planFile: path.join(dir, 'plan'), warnings };
+}
+
+export async function preparePod(ports: PreparePorts, options: PrepareOptions): Promise<PreparedPod> {
+  return executePrepare(ports, planPrepare(ports, options), options.onUuid);
+}

@@ -1,0 +1,197 @@
+/** Finding and reading pods. Nothing here starts a program; nothing but `list` reads more than one pod. */
+import { readdirSync, readFileSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import path from 'node:path';
+
+import { errnoOf, PodError } from '../errors.ts';
+import { isAnswered } from '../host/lease.ts';
+import type { Layout } from '../host/layout.ts';
+import {
+  appStatus,
+  isGone,
+  MARKERS,
+  parseStatusLines,
+  PodMeta,
+  podState,
+  type AppStatus,
+  type Marker,
+  type PodState,
+  type StatusLines,
+} from './model.ts';
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export interface Pod {
+  readonly uuid: string;
+  readonly dir: string;
+  readonly state: PodState;
+  /** Missing for a pod whose prepare did not come so far, or whose deletion has begun. */
+  readonly meta: PodMeta | undefined;
+  /** Last change of the state marker, ms since the epoch: for an exited pod the time of its exit. */
+  readonly changedAtMs: number;
+}
+
+export interface PodStatus extends Pod {
+  readonly apps: readonly AppStatus[];
+  readonly startedAt: string | undefined;
+  readonly finishedAt: string | undefined;
+  /** The pod's own exit status; undefined unless it exited and the supervisor lived to tell. */
+  readonly exitStatus: number | undefined;
+  /** The supervisor was killed, and took the pod with it. */
+  readonly supervisorKilled: boolean;
+  readonly supervisorPid: number | undefined;
+  readonly initPid: number | undefined;
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+function readMeta(dir: string): PodMeta | undefined {
+  const text = readText(path.join(dir, 'meta.json'));
+  if (text === undefined) return undefined;
+  try {
+    return PodMeta.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function statOf(file: string): Stats | undefined {
+  return statSync(file, { throwIfNoEntry: false });
+}
+
+function findMarker(names: readonly string[]): Marker | undefined {
+  return MARKERS.find((marker) => names.includes(marker));
+}
+
+/** Reads one pod; undefined when its folder is not there (any more). */
+export async function readPod(layout: Layout, uuid: string): Promise<Pod | undefined> {
+  const dir = layout.dir.pod(uuid);
+  // A rename between two of our looks shows no marker at all: look again before believing that.
+  for (let attempt = 0; ; attempt += 1) {
+    let names: string[];
+    try {
+      names = readdirSync(dir);
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+    const marker = findMarker(names);
+    const leased = marker === undefined && (await isAnswered(layout.dir.lease(uuid)));
+    const mayAnswer = (marker === 'running' || marker === 'prepared') && names.includes('control');
+    const answers = mayAnswer && (await isAnswered(path.join(dir, 'control')));
+    const stat = statOf(marker === undefined ? dir : path.join(dir, marker));
+    const settled = marker === undefined ? leased || attempt > 1 : stat !== undefined && (answers || marker !== 'running' || attempt > 0);
+    if (!settled && attempt < 4) continue;
+    const state = podState({ marker, leased, answers, hasMeta: names.includes('meta.json') });
+    return { uuid, dir, state, meta: readMeta(dir), changedAtMs: stat?.mtimeMs ?? 0 };
+  }
+}
+
+/** Every pod's UUID, in no order. */
+export function listPodUuids(layout: Layout): readonly string[] {
+  try {
+    return readdirSync(layout.dir.pods).filter((name) => UUID.test(name));
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
+}
+
+export async function listPods(layout: Layout): Promise<readonly Pod[]> {
+  const pods: Pod[] = [];
+  for (const uuid of listPodUuids(layout)) {
+    const pod = await readPod(layout, uuid);
+    if (pod !== undefined) pods.push(pod);
+  }
+  return pods;
+}
+
+function uuidOfName(layout: Layout, name: string): string | undefined {
+  try {
+    return readlinkSync(layout.dir.podName(name));
+  } catch (error) {
+    if (isGone(error) || errnoOf(error) === 'EINVAL') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * By UUID, by name, or by an unambiguous prefix of the UUID, in this order.
+ * Throws POD_NOT_FOUND or POD_AMBIGUOUS (which lists the candidates).
+ */
+export async function getPod(
+  layout: Layout,
+  reference: string,
+  options: { /** No prefixes. */ readonly exact?: boolean } = {},
+): Promise<Pod> {
+  const wanted = reference.toLowerCase();
+  const direct = UUID.test(wanted) ? wanted : uuidOfName(layout, reference);
+  if (direct !== undefined) {
+    const pod = await readPod(layout, direct);
+    if (pod !== undefined) return pod;
+  }
+  const isPrefix = options.exact !== true && /^[0-9a-f-]{2,36}$/.test(wanted);
+  const matches = isPrefix ? listPodUuids(layout).filter((uuid) => uuid.startsWith(wanted)) : [];
+  const [only, ...more] = matches;
+  if (only !== undefined && more.length === 0) {
+    const pod = await readPod(layout, only);
+    if (pod !== undefined) return pod;
+  }
+  if (more.length > 0) {
+    throw new PodError('POD_AMBIGUOUS', `"${reference}" is the beginning of ${String(matches.length)} pods:\n${matches.join('\n')}`, {
+      remedies: ['give more of the UUID, or the name'],
+    });
+  }
+  throw new PodError('POD_NOT_FOUND', `there is no pod "${reference}"`, { remedies: ['see the pods with: jetpack list'] });
+}
+
+/** `POD[:APP]`; the app may be left out where the pod has only one. */
+export async function getPodApp(layout: Layout, reference: string): Promise<{ readonly pod: Pod; readonly app: string }> {
+  const colon = reference.lastIndexOf(':');
+  const pod = await getPod(layout, colon === -1 ? reference : reference.slice(0, colon));
+  const names = (pod.meta?.apps ?? []).map((app) => app.name);
+  if (colon !== -1) {
+    const app = reference.slice(colon + 1);
+    if (names.includes(app)) return { pod, app };
+    throw new PodError('POD_APP_NOT_FOUND', `pod ${pod.uuid} has no app "${app}"`, { remedies: [`its apps: ${names.join(', ')}`] });
+  }
+  const [only, ...more] = names;
+  if (only !== undefined && more.length === 0) return { pod, app: only };
+  throw new PodError('POD_APP_NOT_FOUND', `pod ${pod.uuid} has ${String(names.length)} apps: say which`, {
+    remedies: names.map((name) => `${reference}:${name}`),
+  });
+}
+
+function readStatus(dir: string, name: string): StatusLines {
+  return parseStatusLines(readText(path.join(dir, 'status', name)) ?? '');
+}
+
+function pidOf(text: string | undefined): number | undefined {
+  const pid = Number(text);
+  return Number.isInteger(pid) && pid > 0 ? pid : undefined;
+}
+
+/** Adds what the supervisor wrote down. */
+export function readPodStatus(pod: Pod): PodStatus {
+  const lines = readStatus(pod.dir, 'pod');
+  const runs = pod.state === 'running';
+  const ended = pod.state === 'exited' || pod.state === 'garbage';
+  const exit = lines['exit'];
+  const told = exit !== undefined && exit !== '';
+  return {
+    ...pod,
+    apps: (pod.meta?.apps ?? []).map((app) => appStatus(app, readStatus(pod.dir, app.name), runs)),
+    startedAt: lines['started'] || undefined,
+    finishedAt: runs ? undefined : lines['finished'] || undefined,
+    exitStatus: ended && told ? Number(exit) : undefined,
+    supervisorKilled: ended && !told,
+    supervisorPid: runs ? pidOf(lines['supervisor']) : undefined,
+    initPid: runs ? pidOf(lines['init']) : undefined,
+  };
+}

@@ -1,0 +1,63 @@
+/** The port to a platform's way of running pods. Siblings: linux.ts, later freebsd.ts. */
+import type { CgroupSetting } from '../pod/plan.ts';
+import type { App, Isolator } from '../schema/appc.ts';
+
+/** Parts of the isolation that `--insecure-options` may turn off. */
+export interface Isolation {
+  readonly capabilities: boolean;
+  readonly seccomp: boolean;
+  readonly paths: boolean;
+}
+
+/** What became of an app's or a pod's isolators: nothing is ignored in silence (DESIGN invariant 9). */
+export interface IsolatorReport {
+  readonly enforced: readonly string[];
+  readonly ignored: readonly string[];
+}
+
+/** The part of an app's plan that follows from the platform and the app's isolators. */
+export interface AppConfinement {
+  readonly caps: bigint;
+  readonly capsOthers: bigint;
+  readonly noNewPrivs: boolean;
+  readonly seccomp: string | undefined;
+  readonly oomScoreAdj: number | undefined;
+  readonly cgroup: readonly CgroupSetting[];
+  readonly mask: readonly string[];
+  readonly readonly: readonly string[];
+  readonly report: IsolatorReport;
+}
+
+export interface PodConfinement {
+  /** The pod's own cgroup; undefined where the host has no usable hierarchy (and no limit was asked for). */
+  readonly cgroup: { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  readonly report: IsolatorReport;
+}
+
+export interface ProcessRow {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** Its number inside the pod. */
+  readonly podPid: number;
+  readonly uid: number;
+  readonly state: string;
+  readonly residentBytes: number;
+  readonly cpuMs: number;
+  readonly command: string;
+}
+
+export interface Runtime {
+  /** What the labels os and arch of a runnable image must say. */
+  readonly platform: { readonly os: string; readonly arch: string };
+  /** The shim's program. */
+  readonly shim: string;
+  /** How a pod's root file systems reach it: mounted by the shim (`zfs`), or by the ZFS daemon in the host (`dir`). */
+  rootfsKind(rootDir: string): 'zfs' | 'dir';
+  /** Throws PodError POD_LIMIT_UNSUPPORTED for a limit that this host cannot enforce. */
+  confineApp(name: string, app: App, isolation: Isolation): AppConfinement;
+  confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): PodConfinement;
+  /** Makes ready what `confinePod` refers to (parents of cgroups). Idempotent. */
+  ensureConfinement(pod: PodConfinement): void;
+  /** The processes of the pod whose init is `initPid`. */
+  processes(initPid: number): readonly ProcessRow[];
+}
