@@ -7,6 +7,7 @@ import type { AppConfinement, PodConfinement } from '../runtime/runtime.ts';
 import type { App } from '../schema/appc.ts';
 import type { EmptyVolume, HostVolume, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
+import { normaliseTarget } from './reify.ts';
 
 /** What appc demands of every process of an app, main and event handlers alike (spec/ace.md). */
 const BASE_ENVIRONMENT: readonly (readonly [string, string])[] = [
@@ -52,18 +53,12 @@ function planHostMount(volume: HostVolume, target: string, readOnly: boolean): P
   return { kind: 'bind', source: volume.source, target, options };
 }
 
-/** `path` of PLAN.md: absolute and normalised. */
-function normalise(target: string): string {
-  const normal = path.posix.normalize(target);
-  return normal === '/' ? normal : normal.replace(/\/$/, '');
-}
-
 function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
   const volumes = new Map<string, Volume>((input.manifest.volumes ?? []).map((volume) => [volume.name, volume]));
   return (podApp.mounts ?? []).map((mount): PlanMount => {
     const volume = volumes.get(mount.volume);
-    const target = normalise(mount.path);
-    const point = appOf(podApp).mountPoints?.find((candidate) => normalise(candidate.path) === target);
+    const target = normaliseTarget(mount.path);
+    const point = appOf(podApp).mountPoints?.find((candidate) => normaliseTarget(candidate.path) === target);
     const readOnly = volume?.readOnly ?? point?.readOnly ?? false;
     if (volume?.kind === 'host') return planHostMount(volume, target, readOnly);
     const { layout, uuid } = input;
@@ -98,7 +93,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     exec: app.exec ?? [],
     env: environmentOf(podApp.name, app, input.term),
     passwdEnv: true,
-    cwd: normalise(app.workingDirectory === undefined || app.workingDirectory === '' ? '/' : app.workingDirectory),
+    cwd: normaliseTarget(app.workingDirectory === undefined || app.workingDirectory === '' ? '/' : app.workingDirectory),
     user: app.user,
     group: app.group,
     groups: app.supplementaryGIDs ?? [],

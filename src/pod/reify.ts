@@ -98,9 +98,15 @@ function nameApps(apps: readonly AppRequest[]): readonly string[] {
   return names;
 }
 
+/** A path inside an app as PLAN.md wants it: normalised, and without a slash at its end unless it is the root. */
+export function normaliseTarget(target: string): string {
+  const normal = path.posix.normalize(target);
+  return normal === '/' ? normal : normal.replace(/\/$/, '');
+}
+
 function overlaps(a: string, b: string): boolean {
-  const from = path.posix.normalize(a).replace(/\/$/, '');
-  const to = path.posix.normalize(b).replace(/\/$/, '');
+  const from = normaliseTarget(a);
+  const to = normaliseTarget(b);
   return from === to || from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
 }
 
@@ -130,7 +136,7 @@ export function reify(request: PodRequest): Reified {
     const app = reifyApp(wanted, request, name);
     const mounts: { volume: string; path: string }[] = wanted.mounts.map(({ volume, target }) => ({ volume, path: target }));
     for (const point of app.mountPoints ?? []) {
-      if (mounts.some((mount) => path.posix.normalize(mount.path) === path.posix.normalize(point.path))) continue;
+      if (mounts.some((mount) => normaliseTarget(mount.path) === normaliseTarget(point.path))) continue;
       if (!volumes.some((volume) => volume.name === point.name)) {
         volumes.push({ name: point.name, kind: 'empty' });
         warnings.push(`app ${name}: no volume for mount point "${point.name}" (${point.path}): an empty one is used`);

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+
+import { parseMount, parseRunOptions, parseVolume } from '../../../src/cli/run-request.ts';
+import { parseRunWords } from '../../../src/cli/run-grammar.ts';
+
+describe('--volume', () => {
+  it('reads host and empty volumes', () => {
+    expect(parseVolume('www,kind=host,source=/srv/www,readOnly=true')).toEqual({
+      name: 'www',
+      kind: 'host',
+      source: '/srv/www',
+      readOnly: true,
+    });
+    expect(parseVolume('tmp,kind=empty,mode=1777,uid=5,gid=6')).toEqual({ name: 'tmp', kind: 'empty', mode: '1777', uid: 5, gid: 6 });
+  });
+
+  it.each([
+    ['www', 'says no kind'],
+    ['www,kind=disk', 'kind is host or empty'],
+    ['www,kind=host', 'needs source'],
+    ['www,kind=host,source=relative', 'absolute'],
+    ['Www,kind=empty', 'name'],
+    ['www,kind=empty,source=/x', 'source'],
+    ['www,kind=host,source=/x,mode=0755', 'mode'],
+    ['www,kind=empty,mode=999', 'mode'],
+    ['www,kind=empty,size=5', 'no key "size"'],
+    ['www,kind=empty,kind=empty', 'stands twice'],
+    ['www,kind=host,source=/x,readOnly=yes', 'readOnly is true or false'],
+    ['www,kind=empty,uid=-1', 'uid'],
+  ])('refuses %s', (text, message) => {
+    expect(() => parseVolume(text)).toThrow(message);
+  });
+});
+
+describe('--mount', () => {
+  it('reads the long and the short form', () => {
+    expect(parseMount('volume=www,target=/var/www')).toEqual({ volume: 'www', target: '/var/www' });
+    expect(parseMount('www:/var/www')).toEqual({ volume: 'www', target: '/var/www' });
+  });
+
+  it.each(['www', 'volume=www', 'volume=www,target=relative', 'target=/x'])('refuses %s', (text) => {
+    expect(() => parseMount(text)).toThrow();
+  });
+});
+
+describe('flags of run', () => {
+  const options = (line: string) => parseRunOptions(parseRunWords(line.split(' ')));
+
+  it('gives a pod loopback only unless the network of the host is asked for', () => {
+    expect(options('a').network).toBe('none');
+    expect(options('--net=host a').network).toBe('host');
+  });
+
+  it('refuses networks that do not exist, with their names', () => {
+    expect(() => options('--net=default a')).toThrow('no network "default"');
+  });
+
+  it('turns only the named parts of the isolation off', () => {
+    expect(options('--insecure-options=seccomp,paths a').isolation).toEqual({ capabilities: true, seccomp: false, paths: false });
+    expect(options('--insecure-options=all-run a').isolation).toEqual({ capabilities: false, seccomp: false, paths: false });
+    expect(() => options('--insecure-options=everything a')).toThrow('has no "everything"');
+  });
+
+  it('refuses a terminal for several apps', () => {
+    expect(() => options('-t a b')).toThrow('pods of one app');
+  });
+});

@@ -1,0 +1,92 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { encodePlan, type Plan, type PlanApp } from '../../../src/pod/plan.ts';
+
+const app: PlanApp = {
+  name: 'web',
+  rootfs: { kind: 'zfs', source: 'tank/jetpack/pods/u/web', readOnly: false },
+  exec: ['/bin/web', '', 'two\nlines'],
+  env: ['PATH=/bin'],
+  passwdEnv: true,
+  cwd: '/',
+  user: '0',
+  group: '0',
+  groups: [4, 5],
+  caps: 0xffn,
+  capsOthers: 0n,
+  noNewPrivs: true,
+  seccomp: '/lib/seccomp.bpf',
+  oomScoreAdj: undefined,
+  cgroup: [],
+  mask: ['/proc/kcore'],
+  readonly: [],
+  mounts: [{ kind: 'bind', source: '/srv', target: '/srv', options: ['ro', 'rec'] }],
+  preStart: undefined,
+  postStop: ['/bin/bye'],
+  stopSignal: 15,
+};
+
+const plan: Plan = {
+  uuid: '00000000-0000-4000-8000-000000000000',
+  dir: '/pods/u',
+  hostname: 'h',
+  net: 'none',
+  cgroup: undefined,
+  logMaxBytes: 1,
+  logKeep: 2,
+  stopGraceMs: 3,
+  reap: [],
+  remove: [['/sbin/zfs', 'destroy']],
+  apps: [app],
+};
+
+/** A reader of the encoding, as shim/PLAN.md has it; nothing is shared with the writer. */
+function decode(bytes: Buffer): string[][] {
+  const records: string[][] = [];
+  let at = 0;
+  const field = () => {
+    const end = bytes.indexOf(0, at);
+    if (end === -1) throw new Error('no NUL');
+    const text = bytes.toString('utf8', at, end);
+    at = end + 1;
+    return text;
+  };
+  while (at < bytes.length) {
+    const key = field();
+    const count = Number(field());
+    const fields = Array.from({ length: count }, field);
+    if (bytes[at] !== 10) throw new Error(`no LF after ${key}`);
+    at += 1;
+    records.push([key, ...fields]);
+  }
+  return records;
+}
+
+describe('the plan file', () => {
+  it('begins with its version and ends with end', () => {
+    const records = decode(encodePlan(plan));
+    expect(records[0]).toEqual(['jetpack-plan', '1']);
+    expect(records.at(-1)).toEqual(['end']);
+  });
+
+  it('holds every field, empty ones and newlines included', () => {
+    const records = decode(encodePlan(plan));
+    expect(records).toContainEqual(['exec', '/bin/web', '', 'two\nlines']);
+    expect(records).toContainEqual(['caps', '00000000000000ff', '0000000000000000']);
+    expect(records).toContainEqual(['mount', 'bind', '/srv', '/srv', 'ro,rec']);
+    expect(records).toContainEqual(['groups', '4', '5']);
+    expect(records).toContainEqual(['post-stop', '/bin/bye']);
+    expect(records.some(([key]) => key === 'pre-start' || key === 'oom-score-adj')).toBe(false);
+  });
+
+  it('survives any argument without NUL', () => {
+    const text = fc.string({ unit: 'binary' }).filter((value) => !value.includes('\0') && value.isWellFormed());
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1 }), (exec) => {
+        const found = decode(encodePlan({ ...plan, apps: [{ ...app, exec }] })).find(([key]) => key === 'exec');
+        expect(found).toEqual(['exec', ...exec]);
+      }),
+    );
+  });
+});
