@@ -211,4 +211,4 @@ m 'list 500' zfs list -H -r -o name,type,origin,used,refer,creation,mountpoint,m
 m 'list one of 500' zfs list -H -o name "$root/none/n77"
 m 'create among 500' zfs create -o mountpoint=none "$root/none/more"
 m 'destroy -r 500' zfs destroy -r "$root/none"
-echo done
+echo 'all measured'
