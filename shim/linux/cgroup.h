@@ -1,0 +1,33 @@
+/*
+ * cgroup - the pod's part of the unified (v2) hierarchy
+ *
+ *     <cgroup>/_init     the pod's init
+ *     <cgroup>/<app>     the app with its handlers and whatever enters it
+ *
+ * `_init` cannot be an app's name. The caller of the shim has checked that the parent is writable
+ * and has the controllers. Runs in the supervisor, in the host's namespaces.
+ */
+#ifndef JETPACK_CGROUP_H
+#define JETPACK_CGROUP_H
+
+#include <stdbool.h>
+
+#include "../plan.h"
+#include "../report.h"
+
+struct cgroups {
+    int pod;
+    int init;
+    int apps[PLAN_APPS_MAX];
+};
+
+/* All descriptors -1 when the plan has no cgroup. Errors: false, and the problem is filled. */
+bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem);
+/* Whether the kernel has killed something of the app for its memory. */
+bool cgroup_saw_oom(const struct cgroups *g, unsigned app);
+/* Kills what is left and removes the folders; waits up to two seconds. 0 or -errno. */
+int cgroup_remove(const struct plan *plan, struct cgroups *g);
+/* The app's folder, for a process that enters; -1 when the plan has none; -errno. */
+int cgroup_open(const struct plan *plan, const char *app);
+
+#endif

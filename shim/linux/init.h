@@ -1,0 +1,34 @@
+/*
+ * init - process 1 of a pod
+ */
+#ifndef JETPACK_INIT_H
+#define JETPACK_INIT_H
+
+#include <stdbool.h>
+#include <linux/filter.h>
+
+#include "../plan.h"
+
+/* What an app gets from the supervisor. All descriptors are above 2 and CLOEXEC, or -1. */
+struct init_app {
+    const struct sock_fprog *filter; /* or NULL */
+    int in, out, err;                /* the app's ends of the pipes */
+    int cgroup;                      /* its folder in the unified hierarchy */
+};
+
+struct init {
+    const struct plan *plan;
+    int channel; /* SOCK_SEQPACKET to the supervisor */
+    bool tty;
+    struct init_app apps[PLAN_APPS_MAX];
+};
+
+/*
+ * The first process in the pod's namespaces, right after clone3(2), all signals blocked. Builds
+ * every app's context, leaves the host's mounts, runs pre-start handlers, apps and post-stop
+ * handlers, reaps whatever is left to it, and exits when all apps are done. Tells the supervisor
+ * each step (wire.h) and dies with it.
+ */
+_Noreturn void init_main(const struct init *init);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * launch - see launch.h.
+ *
+ * Order: namespaces, session and stdio, what needs privileges (limits, oom score, names), the
+ * environment, the program's path, then credentials_drop() and execve(2). No malloc, no stdio.
+ */
+#define _GNU_SOURCE
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <linux/close_range.h>
+#include <linux/magic.h>
+
+#include "../fd.h"
+#include "../report.h"
+#include "../text.h"
+#include "context.h"
+#include "credentials.h"
+#include "sys.h"
+#include "users.h"
+
+#define OPEN_FILES_SOFT 1024
+
+static _Noreturn void give_up(const struct launch *l, const struct wire *problem) {
+    (void)fd_write_all(l->report, problem, sizeof *problem);
+    _exit(EXIT_SHIM);
+}
+
+static bool join(const struct launch *l, struct wire *problem) {
+    int r = 0;
+    if (l->new_cgroup_ns)
+        r = sys_unshare(CLONE_NEWCGROUP);
+    if (r == 0)
+        r = sys_setns(l->namespace_fd, l->namespace_flags);
+    if (r < 0)
+        return problem_at(problem, STEP_NAMESPACE, 0, r);
+    r = l->mount_cgroup ? context_mount_cgroup() : 0;
+    return r == 0 || problem_at(problem, STEP_CGROUP, 0, r);
+}
+
+/* A pty of the app's own devpts; nothing that the app could have put there instead. */
+static int make_master(void) {
+    struct statfs fs;
+    int unlock = 0;
+    int fd = sys_openat2(AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_NO_SYMLINKS);
+    if (fd < 0)
+        return fd;
+    int r = fstatfs(fd, &fs) < 0                       ? -errno
+            : fs.f_type != DEVPTS_SUPER_MAGIC          ? -ENOTTY
+            : ioctl(fd, TIOCSPTLCK, &unlock) < 0       ? -errno
+                                                       : 0;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+static int open_slave(const struct launch *l) {
+    int master = l->master;
+    int r = 0;
+    if (l->make_master) {
+        static const struct wire hello = {.kind = WIRE_TTY};
+        master = make_master();
+        if (master < 0)
+            return master;
+        r = fd_send(l->send_master, &hello, sizeof hello, master);
+    }
+    int slave = r < 0 ? r : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (r == 0 && slave < 0)
+        slave = -errno;
+    if (l->make_master)
+        close(master);
+    return slave;
+}
+
+static bool stdio(const struct launch *l, struct wire *problem) {
+    int from[3] = {l->in, l->out, l->err};
+    bool terminal = l->master >= 0 || l->make_master;
+    if (setsid() < 0)
+        return problem_at(problem, STEP_SESSION, 0, errno);
+    if (terminal) {
+        int slave = open_slave(l);
+        if (slave < 0)
+            return problem_at(problem, STEP_TTY, 0, slave);
+        if (l->controlling && ioctl(slave, TIOCSCTTY, 0) < 0)
+            return problem_at(problem, STEP_TTY, 0, errno);
+        from[0] = from[1] = from[2] = slave;
+    }
+    for (int fd = 0; fd < 3; fd++) {
+        int source = from[fd];
+        if (source < 0)
+            source = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+        /* All sources are above 2, so dup2 also clears CLOEXEC. */
+        if (source < 3 || dup2(source, fd) < 0)
+            return problem_at(problem, STEP_SESSION, 0, source < 0 ? errno : EBADF);
+    }
+    return true;
+}
+
+/* A user other than root must be able to open /dev/stdout again, through /proc. */
+static bool hand_over_stdio(const struct launch *l, const struct identity *id, struct wire *problem) {
+    bool terminal = l->master >= 0 || l->make_master;
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0)
+            return problem_at(problem, STEP_SESSION, 0, errno);
+        if (S_ISFIFO(st.st_mode) && fchown(fd, id->uid, id->gid) < 0)
+            return problem_at(problem, STEP_SESSION, 0, errno);
+    }
+    if (terminal && fchown(0, id->uid, (gid_t)-1) < 0)
+        return problem_at(problem, STEP_TTY, 0, errno);
+    return true;
+}
+
+static bool limits(const struct plan_app *app, struct wire *problem) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return problem_at(problem, STEP_LIMITS, 0, errno);
+    files.rlim_cur = files.rlim_max < OPEN_FILES_SOFT ? files.rlim_max : OPEN_FILES_SOFT;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        return problem_at(problem, STEP_LIMITS, 0, errno);
+    if (app->has_oom_score) {
+        char digits[8];
+        struct text t = TEXT_ON(digits);
+        text_int(&t, app->oom_score);
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        int r = fd < 0 ? -errno : fd_write_all(fd, digits, t.len);
+        fd_close(&fd);
+        if (r < 0)
+            return problem_at(problem, STEP_OOM_SCORE, 0, r);
+    }
+    return true;
+}
+
+static bool names(const struct launch *l, struct identity *id, struct wire *problem) {
+    int r = users_find_user(l->user, id);
+    if (r < 0)
+        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_USER, 0, r == -ENOENT ? 0 : r);
+    r = users_find_group(l->group, &id->gid);
+    if (r < 0)
+        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_GROUP, 1, r == -ENOENT ? 0 : r);
+    return true;
+}
+
+static const char *env_get(char *const *env, const char *name) {
+    size_t n = strlen(name);
+    for (; *env != NULL; env++) {
+        if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+            return *env + n + 1;
+    }
+    return NULL;
+}
+
+/* The plan's environment and, if wanted, what passwd says; in static room. */
+static char **environment(const struct launch *l, const struct identity *id) {
+    static char *env[PLAN_FIELDS_MAX + 8];
+    static char room[4][640];
+    const struct {
+        const char *name;
+        const char *value;
+    } extra[4] = {{"USER", id->name}, {"LOGNAME", id->name}, {"HOME", id->home}, {"SHELL", id->shell}};
+    size_t n = 0;
+    for (size_t i = 0; i < l->env.n && n < PLAN_FIELDS_MAX; i++)
+        env[n++] = l->env.v[i];
+    for (size_t i = 0; l->app->passwd_env && i < 4; i++) {
+        if (extra[i].value[0] == '\0' || env_get(env, extra[i].name) != NULL)
+            continue;
+        struct text t = TEXT_ON(room[i]);
+        text_str(&t, extra[i].name);
+        text_str(&t, "=");
+        text_str(&t, extra[i].value);
+        env[n++] = room[i];
+    }
+    env[n] = NULL;
+    return env;
+}
+
+/*
+ * The path to execute, found before the filter forbids to look. ENOENT: nowhere; EACCES: there, but
+ * not for this user. Looked at as root, so a folder of the PATH that the user may not search counts
+ * too; execve(2) has the last word.
+ */
+static int find_program(const char *name, char *const *env, char *room, size_t size,
+                        const char **program) {
+    if (strchr(name, '/') != NULL) {
+        *program = name;
+        return 0;
+    }
+    const char *path = env_get(env, "PATH");
+    int error = -ENOENT;
+    while (path != NULL && *path != '\0') {
+        size_t n = strcspn(path, ":");
+        struct text t = {room, size, 0, false};
+        struct stat st;
+        text_bytes(&t, path, n);
+        text_str(&t, n > 0 ? "/" : "./");
+        text_str(&t, name);
+        if (!t.cut && stat(room, &st) == 0 && S_ISREG(st.st_mode)) {
+            if ((st.st_mode & 0111) != 0) {
+                *program = room;
+                return 0;
+            }
+            error = -EACCES;
+        }
+        path += n;
+        if (*path == ':')
+            path++;
+    }
+    return error;
+}
+
+static void reset_signals(void) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (int sig = 1; sig <= 64; sig++)
+        (void)sigaction(sig, &plain, NULL); /* refused for KILL, STOP and libc's own */
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+_Noreturn void launch(const struct launch *l) {
+    struct wire problem = {0};
+    struct identity id;
+    static char room[4096 + 256];
+    const char *program = NULL;
+    if (!join(l, &problem) || !stdio(l, &problem) || !limits(l->app, &problem) ||
+        !names(l, &id, &problem) || !hand_over_stdio(l, &id, &problem))
+        give_up(l, &problem);
+    char **env = environment(l, &id);
+    struct plan_words argv = l->argv;
+    char *shell[] = {id.shell[0] != '\0' ? id.shell : (char *)(uintptr_t)"/bin/sh", NULL};
+    if (argv.n == 0)
+        argv = (struct plan_words){shell, 1};
+    if (chdir(l->cwd) < 0 && errno != EACCES) {
+        problem_at(&problem, STEP_CWD, 0, errno);
+        give_up(l, &problem);
+    }
+    int r = find_program(argv.v[0], env, room, sizeof room, &program);
+    struct stat st;
+    bool exists = r == 0 && stat(program, &st) == 0;
+    if (r < 0) {
+        problem_at(&problem, l->exec_step, 0, r);
+        give_up(l, &problem);
+    }
+    /* Everything else was born CLOEXEC; this holds even for what a library might have left. */
+    (void)sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    reset_signals();
+    if (!credentials_drop(l->app, &id, l->cwd, l->filter, &problem))
+        give_up(l, &problem);
+    /* The parent may be gone already, but it is outside: only its death signal tells. */
+    execve(program, argv.v, env);
+    problem_at(&problem, l->exec_step, exists ? 1 : 0, errno);
+    give_up(l, &problem);
+}

@@ -1,0 +1,56 @@
+/*
+ * poller - see poller.h.
+ */
+#define _GNU_SOURCE
+#include "poller.h"
+
+#include <limits.h>
+#include <poll.h>
+
+#include "plan.h"
+
+#define WATCHES_MAX (PLAN_APPS_MAX * 3 + 64)
+
+static struct pollfd set[WATCHES_MAX];
+static struct {
+    poller_fn *fn;
+    unsigned which;
+} calls[WATCHES_MAX];
+static nfds_t count;
+static long long until;
+
+long long poller_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void poller_watch(int fd, short events, poller_fn *fn, unsigned which) {
+    if (fd < 0 || count == WATCHES_MAX)
+        return;
+    set[count] = (struct pollfd){.fd = fd, .events = events};
+    calls[count].fn = fn;
+    calls[count].which = which;
+    count++;
+}
+
+void poller_until(long long deadline_ms) {
+    if (deadline_ms > 0 && (until == 0 || deadline_ms < until))
+        until = deadline_ms;
+}
+
+void poller_round(void) {
+    int timeout = -1;
+    if (until != 0) {
+        long long left = until - poller_now();
+        timeout = left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+    }
+    nfds_t n = count;
+    int ready = poll(set, n, timeout);
+    count = 0;
+    until = 0;
+    for (nfds_t i = 0; ready > 0 && i < n; i++) {
+        if (set[i].revents != 0)
+            calls[i].fn(calls[i].which, set[i].revents);
+    }
+}

@@ -1,0 +1,185 @@
+/*
+ * steps - the text of an error that happened inside the pod
+ *
+ * A table tells for every step its code, its words and what to do; the thing it failed on is
+ * looked up in the plan. No privileges, no effects.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "report.h"
+#include "text.h"
+
+static const struct step_text {
+    const char *code;
+    const char *what;
+    const char *remedy;
+} steps[STEP_COUNT] = {
+    [STEP_NONE] = {"internal", "the pod's init failed", NULL},
+    [STEP_ORPHAN] = {"internal", "the supervisor went away", NULL},
+    [STEP_NAMESPACE] = {"namespace-failed", "cannot make the pod's namespaces",
+                        "run as root, on a kernel with namespaces"},
+    [STEP_HOSTNAME] = {"hostname-failed", "cannot set the host name", NULL},
+    [STEP_LOOPBACK] = {"loopback-failed", "cannot bring up the pod's loopback interface", NULL},
+    [STEP_ROOTFS] = {"rootfs-failed", "cannot mount the root",
+                     "look at it with `zfs list`, or prepare the pod again"},
+    [STEP_BASE] = {"mount-failed", "cannot mount",
+                   "the image needs real, writable folders at /proc, /sys and /dev"},
+    [STEP_MOUNT_FROM] = {"volume-source", "cannot use the volume's source",
+                         "the source must exist, and no part of its path may be a symbolic link"},
+    [STEP_MOUNT_ONTO] = {"volume-target", "cannot mount a volume on",
+                         "make the target in the image, as a folder for a folder or a file for a file"},
+    [STEP_MOUNT_COPY] = {"volume-copy", "cannot copy the image's content into the volume at", NULL},
+    [STEP_MASK] = {"mask-failed", "cannot hide", NULL},
+    [STEP_READONLY] = {"readonly-failed", "cannot make read-only", NULL},
+    [STEP_PIVOT] = {"pivot-failed", "cannot enter the root", NULL},
+    [STEP_CGROUP] = {"cgroup-failed", "cannot use the pod's cgroup", NULL},
+    [STEP_TTY] = {"tty-failed", "cannot make the pod's terminal", NULL},
+    [STEP_FORK] = {"fork-failed", "cannot start a process", "is a limit of processes reached?"},
+    [STEP_SESSION] = {"session-failed", "cannot set up stdin, stdout and stderr", NULL},
+    [STEP_LIMITS] = {"limits-failed", "cannot set the limits of open files", NULL},
+    [STEP_OOM_SCORE] = {"oom-score", "cannot set oom-score-adj",
+                        "a value below the present one needs CAP_SYS_RESOURCE"},
+    [STEP_USER] = {"user-not-found", "no such user", "name a user of the image's /etc/passwd, or a number"},
+    [STEP_GROUP] = {"group-not-found", "no such group",
+                    "name a group of the image's /etc/group, or a number"},
+    [STEP_PASSWD] = {"passwd-unusable", "cannot read the image's", "it must be a regular file"},
+    [STEP_CAPS] = {"caps-failed", "cannot set the capabilities", NULL},
+    [STEP_IDS] = {"ids-failed", "cannot become the user", NULL},
+    [STEP_CWD] = {"cwd-failed", "cannot enter the working directory",
+                  "make it in the image, or choose another working directory"},
+    [STEP_SECCOMP] = {"seccomp-failed", "cannot install the filter", "is it a filter made for this machine?"},
+    [STEP_EXEC] = {"exec-failed", "cannot run", NULL},
+    [STEP_PRE_START] = {"pre-start-failed", "the pre-start handler failed", NULL},
+    [STEP_PRE_EXEC] = {"pre-start-failed", "cannot run the pre-start handler", NULL},
+    [STEP_POST_STOP] = {"post-stop-failed", "the post-stop handler failed", NULL},
+    [STEP_POST_EXEC] = {"post-stop-failed", "cannot run the post-stop handler", NULL},
+};
+
+static const char *const base_names[BASE_COUNT] = {"/proc",    "/sys",        "/dev",        "/dev/pts",
+                                                   "/dev/shm", "/dev/mqueue", "/dev/console"};
+
+static const struct plan_mount *mount_at(const struct plan_app *a, unsigned index) {
+    const struct plan_mount *m = a->mounts;
+    while (m != NULL && index-- > 0)
+        m = m->next;
+    return m;
+}
+
+static const char *item_at(const struct plan_item *i, unsigned index) {
+    while (i != NULL && index-- > 0)
+        i = i->next;
+    return i != NULL ? i->path : NULL;
+}
+
+static const char *thing_of(const struct plan_app *a, const struct wire *w) {
+    const struct plan_mount *m;
+    switch (w->step) {
+    case STEP_ROOTFS:
+    case STEP_PIVOT:
+        return a->root;
+    case STEP_BASE:
+        return w->index < BASE_COUNT ? base_names[w->index] : NULL;
+    case STEP_MOUNT_FROM:
+        m = mount_at(a, w->index);
+        return m != NULL ? m->source : NULL;
+    case STEP_MOUNT_ONTO:
+    case STEP_MOUNT_COPY:
+        m = mount_at(a, w->index);
+        return m != NULL ? m->target : NULL;
+    case STEP_MASK:
+        return item_at(a->masks, w->index);
+    case STEP_READONLY:
+        return item_at(a->readonly, w->index);
+    case STEP_USER:
+    case STEP_IDS:
+        return a->user;
+    case STEP_GROUP:
+        return a->group;
+    case STEP_PASSWD:
+        return w->index == 0 ? "/etc/passwd" : "/etc/group";
+    case STEP_CWD:
+        return a->cwd;
+    case STEP_SECCOMP:
+        return a->seccomp;
+    case STEP_EXEC:
+        return a->exec.v[0];
+    case STEP_PRE_EXEC:
+    case STEP_PRE_START:
+        return a->pre_start.n > 0 ? a->pre_start.v[0] : NULL;
+    case STEP_POST_EXEC:
+    case STEP_POST_STOP:
+        return a->post_stop.n > 0 ? a->post_stop.v[0] : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Whether a program is missing, or there but unusable, is what 127 and 126 tell apart. */
+static void exec_details(struct problem *p, struct text *message, const struct wire *w) {
+    struct text remedy = TEXT_ON(p->remedy);
+    p->remedy[0] = '\0';
+    if (w->value == ENOENT && w->index == 0) {
+        text_str(message, ": no such file in the image");
+        text_str(&remedy, "check the program's path, and the app's PATH");
+        p->code = "exec-not-found";
+        p->exit = EXIT_ABSENT;
+    } else if (w->value == ENOENT) {
+        text_str(message, ": the file is there, but its interpreter or dynamic loader is not in the image");
+        text_str(&remedy, "add the interpreter (first line of a script, or ld.so) to the image");
+        p->code = "exec-interpreter";
+        p->exit = EXIT_ABSENT;
+    } else {
+        text_str(message, ": ");
+        if (w->value == EACCES)
+            text_str(message, "it may not be executed by this user, or lies on a noexec mount");
+        else if (w->value == ENOEXEC)
+            text_str(message, "it is not a program for this machine");
+        else
+            text_str(message, error_text(w->value));
+        p->code = "exec-denied";
+        p->exit = EXIT_DENIED;
+    }
+}
+
+static void status_details(struct text *message, int status) {
+    if (WIFSIGNALED(status)) {
+        text_str(message, ": killed by signal ");
+        text_num(message, (uint64_t)WTERMSIG(status));
+    } else {
+        text_str(message, ": exit status ");
+        text_num(message, (uint64_t)WEXITSTATUS(status));
+    }
+}
+
+void problem_from_wire(struct problem *p, const struct plan *plan, const struct wire *w) {
+    const struct step_text *s = &steps[w->step < STEP_COUNT ? w->step : STEP_NONE];
+    const struct plan_app *a = w->app < plan->app_count ? plan->apps[w->app] : NULL;
+    struct text message = TEXT_ON(p->message);
+    problem_set(p, EXIT_SHIM, s->code, "", NULL, 0, s->remedy);
+    if (a != NULL) {
+        text_str(&message, "app ");
+        text_str(&message, a->name);
+        text_str(&message, ": ");
+    }
+    text_str(&message, s->what);
+    const char *thing = a != NULL ? thing_of(a, w) : NULL;
+    if (thing != NULL) {
+        text_str(&message, " ");
+        text_plain(&message, thing);
+    }
+    if (w->step == STEP_EXEC || w->step == STEP_PRE_EXEC || w->step == STEP_POST_EXEC) {
+        exec_details(p, &message, w);
+        if (w->step != STEP_EXEC) {
+            p->exit = EXIT_SHIM;
+            p->code = s->code;
+        }
+    } else if (w->step == STEP_PRE_START || w->step == STEP_POST_STOP) {
+        status_details(&message, w->value);
+    } else if (w->value > 0) {
+        text_str(&message, ": ");
+        text_str(&message, error_text(w->value));
+    }
+}

@@ -1,0 +1,73 @@
+/*
+ * wire - what the pod's init and the supervisor tell each other
+ *
+ * Fixed-size messages over a SOCK_SEQPACKET pair; a child of init that cannot become its program
+ * sends the same structure over a CLOEXEC pipe. Inside the pod only numbers are made; the text of
+ * an error is made by the supervisor, from the step and the plan (steps.c).
+ */
+#ifndef JETPACK_WIRE_H
+#define JETPACK_WIRE_H
+
+#include <stdint.h>
+
+#define WIRE_ALL 0xffffu /* every app */
+
+enum wire_kind {
+    /* init to supervisor */
+    WIRE_TTY = 1, /* carries the pty's master */
+    WIRE_STARTED, /* app; carries the pid as the receiver sees it */
+    WIRE_EXITED,  /* app, value: wait status of its main process, or -1: it was never started */
+    WIRE_DONE,    /* app: its post-stop handler, if any, has ended too */
+    WIRE_PROBLEM, /* app, step, index, value: errno or wait status */
+    /* supervisor to init */
+    WIRE_SIGNAL, /* app, value: signal for the main process (KILL: for whatever runs) */
+    WIRE_STOP,   /* start nothing more; to every app its stop signal */
+};
+
+enum wire_step {
+    STEP_NONE,
+    STEP_ORPHAN,     /* the supervisor is gone */
+    STEP_NAMESPACE,  /* unshare, setns, private mounts */
+    STEP_HOSTNAME,
+    STEP_LOOPBACK,
+    STEP_ROOTFS,     /* the app's root cannot be mounted */
+    STEP_BASE,       /* index: enum wire_base */
+    STEP_MOUNT_FROM, /* index: n-th mount record */
+    STEP_MOUNT_ONTO,
+    STEP_MOUNT_COPY,
+    STEP_MASK, /* index: n-th record */
+    STEP_READONLY,
+    STEP_PIVOT,
+    STEP_CGROUP,
+    STEP_TTY,
+    STEP_FORK,
+    STEP_SESSION,
+    STEP_LIMITS,
+    STEP_OOM_SCORE,
+    STEP_USER,
+    STEP_GROUP,
+    STEP_PASSWD, /* the file itself is unusable */
+    STEP_CAPS,
+    STEP_IDS,
+    STEP_CWD,
+    STEP_SECCOMP,
+    STEP_EXEC,        /* value: errno; index: 1 = the file exists */
+    STEP_PRE_START,   /* value: wait status */
+    STEP_PRE_EXEC,    /* as STEP_EXEC, of the handlers */
+    STEP_POST_STOP,
+    STEP_POST_EXEC,
+    STEP_COUNT
+};
+
+enum wire_base { BASE_PROC, BASE_SYS, BASE_DEV, BASE_PTS, BASE_SHM, BASE_MQUEUE, BASE_CONSOLE, BASE_COUNT };
+
+struct wire {
+    uint8_t kind;
+    uint8_t step;
+    uint16_t app;
+    uint16_t index;
+    uint16_t pad;
+    int32_t value;
+};
+
+#endif
