@@ -93,9 +93,14 @@ export class TreeWriter implements TreeSink {
     this.#made = probe(options.root);
   }
 
-  /** Bytes of files so far, their holes included. */
+  /** Bytes written to files so far. */
   get writtenBytes(): number {
     return this.#writtenBytes;
+  }
+
+  /** Sizes of all files so far, their holes included. */
+  get declaredBytes(): number {
+    return this.#declaredBytes;
   }
 
   begin(path: string, entry: TarEntry, linkTarget: string): void {

@@ -1,0 +1,72 @@
+/** Whether a stored image is still what was imported: its metadata, and its tree against the listing made when it was unpacked. */
+import { createHash, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { takeLease } from '../host/lease.ts';
+import { displayName } from '../formats/tar/names.ts';
+import type { ImagePorts } from './ports.ts';
+import { dropScratch, ensureMounted } from './scratch.ts';
+import { FILES, type ImageMeta, sealOf } from './store.ts';
+import { parseTreeListing } from './tree-listing.ts';
+import { compareTree, type TreeDifference } from './tree-compare.ts';
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  /** The first differences; the path is for people. */
+  readonly differences: readonly TreeDifference[];
+  /** How many there are beyond those. */
+  readonly more: number;
+  /** What was compared. */
+  readonly entries: number;
+}
+
+const SHOWN = 100;
+
+/** Reads everything that is in the image, from a clone of its seal that is mounted for that and removed again. */
+export async function verifyImage(
+  ports: Pick<ImagePorts, 'zfs' | 'layout'>,
+  image: ImageMeta,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<VerifyReport> {
+  const { zfs, layout } = ports;
+  const dir = layout.dir.image(image.id);
+  const found: TreeDifference[] = [];
+  const manifest = createHash('sha512').update(readFileSync(path.join(dir, FILES.manifest))).digest('hex');
+  if (`sha512-${manifest}` !== image.manifestDigest) {
+    found.push({ path: '"manifest"', kind: 'changed', detail: 'its content is another' });
+  }
+  const listing = parseTreeListing(readFileSync(path.join(dir, FILES.tree), 'latin1'));
+  if (listing === undefined) {
+    found.push({ path: '"tree"', kind: 'changed', detail: 'it is no listing any more' });
+    return report(found, 0);
+  }
+  const uuid = randomUUID();
+  const lease = await takeLease(layout.dir.lease(uuid));
+  try {
+    await zfs.clone(sealOf(layout.dataset.image(image.id)), layout.dataset.scratch(uuid), {
+      properties: { readonly: 'on' },
+    });
+    const root = await ensureMounted(zfs, layout, uuid);
+    for (const difference of compareTree(root, listing)) {
+      options.signal?.throwIfAborted();
+      found.push({ ...difference, path: displayName(difference.path === '' ? '/' : difference.path) });
+    }
+  } finally {
+    try {
+      await dropScratch(zfs, layout, uuid);
+    } finally {
+      lease.release();
+    }
+  }
+  return report(found, listing.items.size);
+}
+
+function report(found: readonly TreeDifference[], entries: number): VerifyReport {
+  return {
+    ok: found.length === 0,
+    differences: found.slice(0, SHOWN),
+    more: Math.max(0, found.length - SHOWN),
+    entries,
+  };
+}
