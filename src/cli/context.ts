@@ -8,6 +8,7 @@ import { childExec } from '../exec/child.ts';
 import type { Exec } from '../exec/exec.ts';
 import { loadConfig, rootDatasetOf, type Config, type ConfigSources } from '../host/config.ts';
 import { createLayout, type Layout } from '../host/layout.ts';
+import type { ImagePorts } from '../image/ports.ts';
 import type { DestroyPorts } from '../pod/destroy.ts';
 import type { PreparePorts } from '../pod/prepare.ts';
 import { LinuxRuntime } from '../runtime/linux.ts';
@@ -39,6 +40,7 @@ export interface Context {
   /** Everything that a pod is prepared with. */
   readonly preparePorts: PreparePorts;
   readonly destroyPorts: DestroyPorts;
+  readonly imagePorts: ImagePorts;
   /** Throws HostError NOT_ROOT or NOT_INITIALISED. */
   ensureReady(): void;
   now(): Date;
@@ -115,6 +117,9 @@ export function createContext(options: GlobalOptions): Context {
     },
     get destroyPorts() {
       return { zfs: zfs(), layout: layout() };
+    },
+    get imagePorts() {
+      return { zfs: zfs(), exec: childExec, layout: layout(), clock: { now }, tools: tools() };
     },
     get preparePorts() {
       return {

@@ -75,7 +75,7 @@ export function renderBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
-/** How long ago, in its largest unit: `3 minutes`. */
+/** How long ago, in its largest unit: `3 minutes`, `a moment`. */
 export function renderAge(ms: number): string {
   const steps: readonly (readonly [number, string])[] = [
     [365 * 86_400, 'year'],
@@ -91,5 +91,5 @@ export function renderAge(ms: number): string {
     const count = Math.floor(seconds / size);
     if (count >= 1) return `${String(count)} ${word}${count === 1 ? '' : 's'}`;
   }
-  return 'now';
+  return 'a moment';
 }

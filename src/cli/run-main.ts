@@ -2,19 +2,20 @@
  * `run` and `prepare` without oclif: on the way to a pod's start every millisecond of start-up counts (DESIGN 9), and their grammar
  * is their own anyway. The oclif commands of the same names carry the help.
  */
-import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 
 import { EXIT, UsageError } from '../errors.ts';
-import { findPodImage } from '../image/runnable.ts';
+
 import { destroyPod } from '../pod/destroy.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
 import { readPod } from '../pod/store.ts';
 import { createContext, type Context } from './context.ts';
 import { isTerminal, printAnswer, printJson, tell } from './output.ts';
+import { getPodImage } from './pod-image.ts';
 import { parseRunWords, type RunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions, type RunOptions } from './run-request.ts';
+import { saveText } from './save-text.ts';
 import { showError } from './show-error.ts';
 
 /** What a failure of jetpack itself exits with: an app may use 1 and 2. */
@@ -80,11 +81,11 @@ async function prepare(argv: readonly string[]): Promise<void> {
 }
 
 function saveId({ saveId: file }: RunOptions, uuid: string): void {
-  if (file !== undefined) writeFileSync(file, `${uuid}\n`);
+  if (file !== undefined) saveText(file, `${uuid}\n`);
 }
 
 async function planFromWords(context: Context, words: RunWords, options: RunOptions): Promise<PreparePlan> {
-  const request = await buildRequest(words, (reference) => findPodImage(context, reference));
+  const request = await buildRequest(words, (reference) => getPodImage(context, reference));
   const plan = planPrepare(context.preparePorts, {
     request,
     name: options.name,

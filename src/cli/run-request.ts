@@ -5,6 +5,7 @@ import type { AppRequest, MountRequest, PodImage, PodRequest } from '../pod/reif
 import type { Isolation } from '../runtime/runtime.ts';
 import { EnvironmentVariable } from '../schema/appc.ts';
 import { Volume } from '../schema/pod-manifest.ts';
+import { parseInsecureRun } from './insecure-options.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
 
 export interface RunOptions {
@@ -23,18 +24,6 @@ export interface RunOptions {
   readonly global: { readonly config: string | undefined; readonly option: readonly string[] };
 }
 
-const INSECURE_RUN = ['capabilities', 'seccomp', 'paths'] as const;
-
-function parseIsolation(values: readonly string[]): Isolation {
-  const words = values.flatMap((value) => value.split(',')).filter((word) => word !== '' && word !== 'none');
-  for (const word of words) {
-    if (word === 'all-run' || word === 'image' || INSECURE_RUN.some((known) => known === word)) continue;
-    throw new UsageError(`--insecure-options has no "${word}"`, { remedies: [`it knows: ${INSECURE_RUN.join(', ')}, all-run`] });
-  }
-  const off = (name: string) => words.includes(name) || words.includes('all-run');
-  return { capabilities: !off('capabilities'), seccomp: !off('seccomp'), paths: !off('paths') };
-}
-
 export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
   const is = (name: string) => pod.one.get(name) === 'true';
   const options: RunOptions = {
@@ -49,7 +38,7 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
     hostname: pod.one.get('hostname'),
     saveId: pod.one.get('save-id'),
     network: parseNetwork(pod.one.get('net')),
-    isolation: parseIsolation(pod.many.get('insecure-options') ?? []),
+    isolation: parseInsecureRun(pod.many.get('insecure-options') ?? []),
     global: { config: pod.one.get('config'), option: pod.many.get('option') ?? [] },
   };
   if (apps.length === 0) {

@@ -5,8 +5,8 @@ import { boolean, string } from '@oclif/core/flags';
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { parseDuration } from '../cli/duration.ts';
 import { printAnswer, printJson, renderTable } from '../cli/output.ts';
-import { collectImages } from '../image/collect.ts';
-import { collectPods } from '../pod/collect.ts';
+import { collectImages, type CollectReport } from '../image/collect.ts';
+import { collectPods, type Finding } from '../pod/collect.ts';
 
 export default class Gc extends BaseCommand {
   static override summary = 'Remove what is no longer needed: exited pods, aborted work, trash';
@@ -36,7 +36,7 @@ export default class Gc extends BaseCommand {
       nowMs: context.now().getTime(),
     };
     const pods = await collectPods(context.destroyPorts, options);
-    const images = options.markOnly ? [] : await collectImages(context.imagePorts, options);
+    const images = options.markOnly ? [] : findingsOf(await collectImages(context.imagePorts, options));
     const findings = [...pods, ...images];
     if (flags.json) printJson(findings);
     else {
@@ -44,4 +44,12 @@ export default class Gc extends BaseCommand {
     }
     if (findings.some(({ action }) => action === 'failed')) process.exitCode = 1;
   }
+}
+
+function findingsOf({ removed, mended, kept }: CollectReport): readonly Finding[] {
+  return [
+    ...removed.map((what) => ({ what, action: 'removed', why: 'left by work that was interrupted' }) as const),
+    ...mended.map((what) => ({ what, action: 'mended', why: 'was missing from the index' }) as const),
+    ...kept.map(({ what, why }) => ({ what, action: 'kept', why }) as const),
+  ];
 }

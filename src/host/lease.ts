@@ -4,7 +4,7 @@
  * Take the lease before the first trace of the work exists, and give it up after the last; then whoever sees a trace
  * without a marker and without a lease may remove it.
  */
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, renameSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 
 import { errnoOf, HostError } from '../errors.ts';
@@ -18,6 +18,9 @@ export interface Lease {
 /** sun_path of unix(7) has 108 bytes with its end mark; FreeBSD's has 104. */
 export const MAX_SOCKET_PATH = 103;
 
+/** Between bind(2) and listen(2) nobody answers: the socket gets its name only when it does. */
+export const UNFINISHED_LEASE = '.new';
+
 /** Rejects with HostError IO_FAILED. The file must not exist (its name is a fresh UUID). */
 export async function takeLease(file: string): Promise<Lease> {
   const server = createServer((socket) => socket.destroy());
@@ -25,10 +28,11 @@ export async function takeLease(file: string): Promise<Lease> {
     server.once('error', (cause) => {
       reject(new HostError('IO_FAILED', `cannot take the lease ${file}: ${errnoOf(cause) ?? cause.message}`, { cause }));
     });
-    server.listen({ path: file, backlog: 64 }, resolve);
+    server.listen({ path: `${file}${UNFINISHED_LEASE}`, backlog: 64 }, resolve);
   });
   server.unref();
-  chmodSync(file, 0o600);
+  chmodSync(`${file}${UNFINISHED_LEASE}`, 0o600);
+  renameSync(`${file}${UNFINISHED_LEASE}`, file);
   return { file, release: () => releaseLease(server, file) };
 }
 

@@ -2,7 +2,6 @@
 import { lstatSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import path from 'node:path';
 
-import { errnoOf } from '../errors.ts';
 import { isAnswered } from '../host/lease.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 import { destroyPod, type DestroyPorts } from './destroy.ts';
@@ -21,7 +20,7 @@ export interface CollectOptions {
 export interface Finding {
   /** What it is, e.g. `pod 1234…` or `dataset tank/jetpack/pods/1234…`. */
   readonly what: string;
-  readonly action: 'removed' | 'marked' | 'kept' | 'failed';
+  readonly action: 'removed' | 'marked' | 'mended' | 'kept' | 'failed';
   readonly why: string;
 }
 
@@ -142,23 +141,10 @@ async function collectFolders(ports: DestroyPorts, dryRun: boolean): Promise<Fin
     };
     findings.push(await attempt(`folder ${folder}`, 'its pod is gone', dryRun, removeEmpty));
   }
-  for (const name of readFolder(layout.dir.leases)) {
-    const file = path.join(layout.dir.leases, name);
-    if (await isAnswered(file)) continue;
-    findings.push(
-      await attempt(`lease ${name}`, 'its holder is dead', dryRun, () => {
-        try {
-          unlinkSync(file);
-        } catch (error) {
-          if (errnoOf(error) !== 'ENOENT') throw error;
-        }
-      }),
-    );
-  }
   return findings;
 }
 
-/** Datasets before leases: a lease that is held protects what has no folder yet. */
+/** Leases of dead processes are removed by the collection of images, for both. */
 export async function collectPods(ports: DestroyPorts, options: CollectOptions): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const pod of await listPods(ports.layout)) {

@@ -61,6 +61,11 @@ function readMeta(dir: string): PodMeta | undefined {
   }
 }
 
+/** Without looking at the pod's state. */
+export function readPodMeta(layout: Layout, uuid: string): PodMeta | undefined {
+  return readMeta(layout.dir.pod(uuid));
+}
+
 function statOf(file: string): Stats | undefined {
   return statSync(file, { throwIfNoEntry: false });
 }
