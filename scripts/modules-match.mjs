@@ -10,7 +10,9 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** Name by folder, without the project itself; undefined when the file is missing or not JSON. */
 function packagesOf(file) {
   try {
-    const entries = Object.entries(JSON.parse(readFileSync(path.join(root, file), 'utf8')).packages);
+    const entries = Object.entries(
+      JSON.parse(readFileSync(path.join(root, file), 'utf8')).packages,
+    );
     return new Map(entries.filter(([folder]) => folder !== ''));
   } catch {
     return undefined;

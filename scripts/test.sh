@@ -11,6 +11,7 @@ results=${JETPACK_TEST_RESULTS:-}
 pool=jptest$$
 work=
 
+# shellcheck disable=SC2317
 finish() {
   status=$?
   trap - EXIT INT TERM HUP
@@ -20,7 +21,7 @@ finish() {
     rm -rf --one-file-system "$work"
   fi
   rm -f "$setup_log"
-  exit $status
+  exit "$status"
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -67,10 +68,8 @@ vitest run --reporter=default --reporter=json --outputFile.json="$work/vitest.js
 count shim "$shim_passed" "$shim_failed"
 if [ -e "$work/vitest.json" ]; then
   # shellcheck disable=SC2046
-  count vitest $(node -p 'const r = JSON.parse(fs.readFileSync(process.argv[1], "utf8"));
-    const broken = r.testResults.filter((f) => f.status === "failed" && !f.assertionResults.some((a) => a.status === "failed"));
-    `${r.numPassedTests} ${r.numFailedTests + broken.length + r.numPendingTests}`' "$work/vitest.json")
+  count vitest $(node scripts/count-tests.mjs "$work/vitest.json")
 else
   count vitest 0 1
 fi
-exit $failed
+exit "$failed"

@@ -195,7 +195,7 @@ function planFolders({ layout }: InitialiseRequest, facts: HostFacts): readonly 
   return plannedFolders(layout).flatMap((folder): readonly InitialiseStep[] => {
     const found = facts.folders.get(folder.path);
     const gid = folder.group === 'root' ? 0 : facts.groupId;
-    const isRight = found !== undefined && found.mode === folder.mode && found.gid === gid;
+    const isRight = found?.mode === folder.mode && found.gid === gid;
     return isRight ? [] : [{ kind: 'set-up-folder', folder }];
   });
 }

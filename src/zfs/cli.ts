@@ -212,13 +212,13 @@ export function createZfs(programs: ZfsPrograms): Zfs {
 
     async mount(name) {
       const result = await tryZfs(mountArgv(name));
-      if (result.status === 0 || /already mounted/.test(result.stderr)) return;
+      if (result.status === 0 || result.stderr.includes('already mounted')) return;
       throw zfsFailure(result, { what: `mount ${name}`, dataset: name });
     },
 
     async unmount(name, options = {}) {
       const result = await tryZfs(unmountArgv(name, options));
-      if (result.status === 0 || /not currently mounted/.test(result.stderr)) return;
+      if (result.status === 0 || result.stderr.includes('not currently mounted')) return;
       throw zfsFailure(result, { what: `unmount ${name}`, dataset: name });
     },
 
@@ -274,5 +274,5 @@ function emptyIfMissing(result: RunResult, attempt: Attempt): readonly [] {
 
 /** A held snapshot stays so however long one waits; zfs-fuse does not tell the two apart. */
 function isHeld(result: RunResult): boolean {
-  return /being held/.test(wordsOf(result));
+  return wordsOf(result).includes('being held');
 }
