@@ -146,6 +146,8 @@ async function unpack(
   request.signal?.throwIfAborted();
   await zfs.snapshot(sealOf(scratch));
   request.signal?.throwIfAborted();
+  // Rename would do it too; but zfs-fuse mounts again what it cannot rename yet, and so stays busy.
+  await zfs.unmount(scratch);
   return { meta, manifest };
 }
 

@@ -119,7 +119,9 @@ function isSameTime(expected: TreeTime, actualNs: bigint): boolean {
   if (expected.seconds < KEPT_TIMES.from || expected.seconds >= KEPT_TIMES.to) return true;
   const expectedUs = BigInt(expected.seconds) * 1_000_000n + BigInt(expected.microseconds);
   const offNs = actualNs - expectedUs * 1000n;
-  return offNs > -1000n && offNs < 2000n;
+  if (offNs > -1000n && offNs < 2000n) return true;
+  // zfs-fuse keeps whole seconds only.
+  return actualNs === BigInt(expected.seconds) * 1_000_000_000n;
 }
 
 function kindOf(stats: BigIntStats): Exclude<TreeItem['kind'], 'h'> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 
 import { ArchiveError } from '../../errors.ts';
-import { decompress, type DecompressPorts } from './decompress.ts';
+import { decompress, type DecompressPorts, trailing } from './decompress.ts';
 import type { TarSink } from './entry.ts';
 import { BLOCK_BYTES } from './header.ts';
 import { TarReader } from './reader.ts';
@@ -92,12 +92,16 @@ export async function readArchive(
     onProgress?.({ readBytes: archiveBytes, totalBytes: source.totalBytes, tarBytes });
     reportedBytes = tarBytes;
   };
-  for await (const chunk of decompress(compression, hashed(), ports)) {
-    signal?.throwIfAborted();
-    if (!isPlain) tarHash.update(chunk);
-    checkSize(reader.readBytes + chunk.length, archiveBytes, limits);
-    reader.write(chunk);
-    if (reader.readBytes - reportedBytes >= PROGRESS_EVERY_BYTES) report(reader.readBytes);
+  try {
+    for await (const chunk of decompress(compression, hashed(), ports)) {
+      signal?.throwIfAborted();
+      if (!isPlain) tarHash.update(chunk);
+      checkSize(reader.readBytes + chunk.length, archiveBytes, limits);
+      reader.write(chunk);
+      if (reader.readBytes - reportedBytes >= PROGRESS_EVERY_BYTES) report(reader.readBytes);
+    }
+  } catch (error) {
+    throw isXzGarbage(compression, reader, error) ? trailing(error) : error;
   }
   reader.end();
   report(reader.readBytes);
@@ -109,6 +113,16 @@ export async function readArchive(
     tarSha512,
     tarBytes: reader.readBytes,
   };
+}
+
+/** xz calls garbage behind its data damage to it. Behind the end of the tar that makes no difference but to the words. */
+function isXzGarbage(compression: Compression, reader: TarReader, error: unknown): boolean {
+  return (
+    compression === 'xz' &&
+    reader.isComplete &&
+    error instanceof ArchiveError &&
+    error.code === 'ARCHIVE_CORRUPT'
+  );
 }
 
 function checkSize(tarBytes: number, archiveBytes: number, limits: ArchiveLimits): void {

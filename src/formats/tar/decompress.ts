@@ -54,7 +54,6 @@ async function* decodeMembers(
 ): AsyncGenerator<Buffer> {
   const input = source[Symbol.asyncIterator]();
   let rest: Buffer | undefined;
-  let decoded = 0;
   try {
     do {
       const decoder = create();
@@ -63,11 +62,10 @@ async function* decodeMembers(
       feeding.catch(() => undefined);
       try {
         for await (const chunk of decoder as AsyncIterable<Buffer>) {
-          decoded += chunk.length;
           yield chunk;
         }
       } catch (error) {
-        throw decodeFailure(format, error, decoded > 0);
+        throw decodeFailure(format, error);
       } finally {
         decoder.destroy();
       }
@@ -125,13 +123,14 @@ async function skipZeros(input: AsyncIterator<Buffer>, rest: Buffer): Promise<un
   return undefined;
 }
 
-function decodeFailure(format: string, error: unknown, hasDecoded: boolean): unknown {
+/** Its first bytes were of the format: what is of none must stand behind a whole member. */
+function decodeFailure(format: string, error: unknown): unknown {
   const code = errnoOf(error);
   if (code === 'Z_BUF_ERROR') return truncated(format, error);
   const isUnknown =
     code === 'ZSTD_error_prefix_unknown' ||
     (code === 'Z_DATA_ERROR' && error instanceof Error && error.message === 'incorrect header check');
-  if (isUnknown && hasDecoded) return trailing(error);
+  if (isUnknown) return trailing(error);
   if (code?.startsWith('Z_') === true || code?.startsWith('ZSTD_') === true) {
     return corrupt(format, error instanceof Error ? error.message : code, error);
   }
@@ -147,20 +146,17 @@ async function* decodeByProgram(
   const program = await exec.pipe(argv);
   const feeding = feedProgram(program, source);
   feeding.catch(() => undefined);
-  let decoded = 0;
   let isWhole = false;
   try {
     for await (const chunk of program.stdout) {
-      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
-      decoded += bytes.length;
-      yield bytes;
+      yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
     }
     isWhole = true;
   } finally {
     if (!isWhole) program.kill();
   }
   const result = await program.ended;
-  const failure = programFailure(format, result, decoded > 0);
+  const failure = programFailure(format, result);
   // The archive's fault comes first: the program stops reading because of it.
   if (failure !== undefined) throw failure;
   await feeding;
@@ -188,17 +184,13 @@ async function feedProgram(program: Pipe, source: Chunks): Promise<void> {
   }
 }
 
-function programFailure(
-  format: 'xz' | 'bzip2',
-  result: RunResult,
-  hasDecoded: boolean,
-): Error | undefined {
+function programFailure(format: 'xz' | 'bzip2', result: RunResult): Error | undefined {
   const { stderr } = result;
   if (/trailing garbage/.test(stderr)) return trailing();
   if (result.status === 0) return undefined;
   if (/Unexpected end of input|ends unexpectedly/.test(stderr)) return truncated(format);
-  if (/File format not recognized/.test(stderr) && hasDecoded) return trailing();
-  if (/format not recognized|corrupt|data integrity|not a bzip2|CRC/i.test(stderr)) {
+  if (/File format not recognized/.test(stderr)) return trailing();
+  if (/corrupt|data integrity|not a bzip2|CRC/i.test(stderr)) {
     return corrupt(format, lastLine(stderr));
   }
   if (/[Mm]emory usage limit/.test(stderr)) {
@@ -222,7 +214,7 @@ function truncated(format: string, cause?: unknown): ArchiveError {
   });
 }
 
-function trailing(cause?: unknown): ArchiveError {
+export function trailing(cause?: unknown): ArchiveError {
   return new ArchiveError(
     'ARCHIVE_TRAILING_DATA',
     'the archive has data behind the end of what is compressed',

@@ -89,6 +89,11 @@ export class TarReader {
     return this.#readBytes;
   }
 
+  /** The end mark has been read. */
+  get isComplete(): boolean {
+    return this.#state === 'end';
+  }
+
   write(chunk: Buffer): void {
     this.#readBytes += chunk.length;
     let at = 0;
