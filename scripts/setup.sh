@@ -76,9 +76,9 @@ ensure_node_modules() {
     note 'node_modules is as package-lock.json says'
   else
     [ -d node_modules ] || record node-modules
-    note 'npm ci (some 280 packages)'
+    note 'npm ci (some 400 packages)'
     npm ci --no-audit --no-fund >"$setup_log" 2>&1 </dev/null ||
-      { tail -n 15 "$setup_log" >&2; die 'npm ci failed' 'its last words are above'; }
+      { grep -m 15 '^npm error' "$setup_log" >&2; die 'npm ci failed' 'its first words are above'; }
     node scripts/modules-match.mjs ||
       die 'npm ci ran, but node_modules is not what package-lock.json says' \
         'does this npm skip install scripts? The package "node" needs its own: npm rebuild node'
