@@ -2,18 +2,25 @@
  * main - jetpack-shim: the privileged program of jetpack
  *
  *     jetpack-shim run [--detach] [--interactive] [--tty] [--remove] [--json] PLAN
+ *     jetpack-shim enter [--tty] [--interactive] [--json] [--env NAME=VALUE]... [--user U]
+ *                        [--group G] [--cwd P] PLAN APP [-- ARGV...]
+ *     jetpack-shim attach [--tty] [--json] DIR APP
+ *     jetpack-shim xattr-apply DIR
+ *     jetpack-shim xattr-dump DIR
  *     jetpack-shim version
  *
  * PLAN.md describes each. Exit status: 125 for a wrong usage, and what each command says.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <stdio.h> /* renameat, for libcs that want it */
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "fd.h"
+#include "linux/enter.h"
 #include "linux/self.h"
+#include "linux/xattr.h"
+#include "plan-values.h"
 #include "report.h"
 #include "supervisor.h"
 
@@ -31,25 +38,128 @@ static int usage(const char *what, const char *thing) {
     return problem.exit;
 }
 
-static int run(char **argv) {
-    struct run_options o = {0};
-    const struct {
-        const char *name;
-        bool *value;
-    } flags[] = {{"--detach", &o.detach}, {"--interactive", &o.interactive}, {"--tty", &o.tty},
-                 {"--remove", &o.remove}, {"--json", &o.json}};
+/* An option without a value, or (text not NULL) with one. */
+struct option {
+    const char *name;
+    bool *flag;
+    const char **text;
+};
+
+#define OPTIONS(list) (list), sizeof(list) / sizeof *(list)
+
+/* Steps over the options; NULL after it has told what is wrong. */
+static char **read_options(char **argv, const struct option *options, size_t count, int *exit) {
     for (; argv[0] != NULL && strncmp(argv[0], "--", 2) == 0; argv++) {
-        bool known = false;
-        for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-            if (strcmp(argv[0], flags[i].name) == 0)
-                known = *flags[i].value = true;
+        const struct option *o = options;
+        while (o < options + count && strcmp(argv[0], o->name) != 0)
+            o++;
+        if (o == options + count) {
+            *exit = usage("unknown option", argv[0]);
+            return NULL;
         }
-        if (!known)
-            return usage("run: unknown option", argv[0]);
+        if (o->flag != NULL) {
+            *o->flag = true;
+        } else if (argv[1] == NULL) {
+            *exit = usage("no value for option", argv[0]);
+            return NULL;
+        } else {
+            *o->text = *++argv;
+        }
     }
+    return argv;
+}
+
+static int run(char **argv) {
+    int exit;
+    struct run_options o = {0};
+    const struct option options[] = {{"--detach", &o.detach, NULL},
+                                     {"--interactive", &o.interactive, NULL},
+                                     {"--tty", &o.tty, NULL},
+                                     {"--remove", &o.remove, NULL},
+                                     {"--json", &o.json, NULL}};
+    argv = read_options(argv, OPTIONS(options), &exit);
+    if (argv == NULL)
+        return exit;
     if (argv[0] == NULL || argv[1] != NULL)
         return usage("run: name one plan", NULL);
     return supervisor_run(argv[0], &o);
+}
+
+/* Moves the values of all `--env` to the front; options come before the plan and the app. */
+static char **take_env(char **argv, struct enter_options *o) {
+    size_t from = 0;
+    size_t to = 0;
+    size_t count = 0;
+    static char *env[PLAN_FIELDS_MAX];
+    while (argv[from] != NULL && strncmp(argv[from], "--", 2) == 0) {
+        bool flag = strcmp(argv[from], "--tty") == 0 || strcmp(argv[from], "--interactive") == 0 ||
+                    strcmp(argv[from], "--json") == 0;
+        if (strcmp(argv[from], "--env") == 0) {
+            if (argv[from + 1] == NULL || strchr(argv[from + 1], '=') == NULL ||
+                argv[from + 1][0] == '=' || count == PLAN_FIELDS_MAX)
+                return NULL;
+            env[count++] = argv[from + 1];
+            from += 2;
+            continue;
+        }
+        argv[to++] = argv[from++];
+        if (!flag && argv[from] != NULL)
+            argv[to++] = argv[from++];
+    }
+    o->env = env;
+    o->env_count = count;
+    while (argv[from] != NULL)
+        argv[to++] = argv[from++];
+    argv[to] = NULL;
+    return argv;
+}
+
+static int enter(char **argv) {
+    int exit;
+    struct enter_options o = {0};
+    const struct option options[] = {
+        {"--tty", &o.tty, NULL},   {"--interactive", &o.interactive, NULL},
+        {"--json", &o.json, NULL}, {"--user", NULL, &o.user},
+        {"--group", NULL, &o.group}, {"--cwd", NULL, &o.cwd},
+    };
+    argv = take_env(argv, &o);
+    if (argv == NULL)
+        return usage("enter: --env needs NAME=VALUE", NULL);
+    argv = read_options(argv, OPTIONS(options), &exit);
+    if (argv == NULL)
+        return exit;
+    if (argv[0] == NULL || argv[1] == NULL)
+        return usage("enter: name a plan and an app", NULL);
+    if (argv[2] != NULL && strcmp(argv[2], "--") != 0)
+        return usage("enter: `--` must stand before the command:", argv[2]);
+    if (o.cwd != NULL && !value_path(o.cwd))
+        return usage("enter: not an absolute, normalised path:", o.cwd);
+    if ((o.user != NULL && o.user[0] == '\0') || (o.group != NULL && o.group[0] == '\0'))
+        return usage("enter: the user or group is empty", NULL);
+    o.argv = argv[2] != NULL ? argv + 3 : argv + 2;
+    return enter_run(argv[0], argv[1], &o);
+}
+
+static int attach(char **argv) {
+    int exit;
+    struct attach_options o = {0};
+    const struct option options[] = {{"--tty", &o.tty, NULL}, {"--json", &o.json, NULL}};
+    argv = read_options(argv, OPTIONS(options), &exit);
+    if (argv == NULL)
+        return exit;
+    if (argv[0] == NULL || argv[1] == NULL || argv[2] != NULL)
+        return usage("attach: name a pod's folder and an app", NULL);
+    return attach_run(argv[0], argv[1], &o);
+}
+
+static int apply(char **argv) {
+    return argv[0] != NULL && argv[1] == NULL ? xattr_apply(argv[0])
+                                              : usage("xattr-apply: name one folder", NULL);
+}
+
+static int dump(char **argv) {
+    return argv[0] != NULL && argv[1] == NULL ? xattr_dump(argv[0])
+                                              : usage("xattr-dump: name one folder", NULL);
 }
 
 static int version(char **argv) {
@@ -62,7 +172,8 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*fn)(char **);
-    } commands[] = {{"run", run}, {"version", version}};
+    } commands[] = {{"run", run},           {"enter", enter},     {"attach", attach},
+                  {"xattr-apply", apply}, {"xattr-dump", dump}, {"version", version}};
     static struct problem problem;
     if (argc < 2)
         return usage("name a command", NULL);

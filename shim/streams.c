@@ -34,13 +34,13 @@ static struct {
     struct pod *pod;
     struct streams_setup setup;
     struct sink sinks[2];
-    int in[PLAN_APPS_MAX];
-    int out[PLAN_APPS_MAX][2];
-    struct ring input;
+        struct ring input;
     bool input_ended; /* nothing more comes; close the app's stdin when the ring is empty */
     bool stdin_open;  /* our own still gives */
     int master;
     long long master_retry;
+    int in[PLAN_APPS_MAX];
+    int out[PLAN_APPS_MAX][2];
 } s;
 
 static char sink_room[2][2 * CHUNK];
@@ -77,7 +77,7 @@ void streams_init(struct pod *pod, const struct streams_setup *setup) {
         open_sink(&s.sinks[0], STDOUT_FILENO, "/proc/self/fd/1");
         open_sink(&s.sinks[1], STDERR_FILENO, "/proc/self/fd/2");
     }
-    for (unsigned i = 0; i < PLAN_APPS_MAX; i++)
+    for (unsigned i = 0; i < pod->plan->app_count; i++)
         s.in[i] = s.out[i][0] = s.out[i][1] = -1;
 }
 

@@ -50,7 +50,7 @@ static int raise_ambient(uint64_t set) {
 }
 
 bool credentials_drop(const struct plan_app *app, const struct identity *id, const char *cwd,
-                      const struct sock_fprog *filter, struct wire *problem) {
+                      const struct sock_fprog *filter, bool die_with_parent, struct wire *problem) {
     int r;
     uint64_t held = credentials_held();
     bool root = id->uid == 0;
@@ -80,10 +80,13 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
     if (!there && chdir(cwd) < 0)
         return problem_at(problem, STEP_CWD, 0, errno);
     umask(022);
-    /* 7. */
+    /* 7. After the ids, which clear it. */
+    if (die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return problem_at(problem, STEP_IDS, 0, errno);
+    /* 8. */
     if (app->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return problem_at(problem, STEP_CAPS, 0, errno);
-    /* 8. Nothing but execve(2) may follow. */
+    /* 9. Nothing but execve(2) may follow. */
     if (filter != NULL && (r = sys_seccomp(filter)) < 0)
         return problem_at(problem, STEP_SECCOMP, 0, r);
     return true;

@@ -18,7 +18,7 @@
  * the process is then between two identities and must end.
  */
 bool credentials_drop(const struct plan_app *app, const struct identity *id, const char *cwd,
-                      const struct sock_fprog *filter, struct wire *problem);
+                      const struct sock_fprog *filter, bool die_with_parent, struct wire *problem);
 /* The capabilities that this process can hand on. */
 uint64_t credentials_held(void);
 

@@ -256,9 +256,8 @@ _Noreturn void launch(const struct launch *l) {
     /* Everything else was born CLOEXEC; this holds even for what a library might have left. */
     (void)sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     reset_signals();
-    if (!credentials_drop(l->app, &id, l->cwd, l->filter, &problem))
+    if (!credentials_drop(l->app, &id, l->cwd, l->filter, l->die_with_parent, &problem))
         give_up(l, &problem);
-    /* The parent may be gone already, but it is outside: only its death signal tells. */
     execve(program, argv.v, env);
     problem_at(&problem, l->exec_step, exists ? 1 : 0, errno);
     give_up(l, &problem);
