@@ -34,11 +34,23 @@ const common = {
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
-await build({ ...common, entryPoints: { jetpack: 'src/cli/bundle.ts', hot: 'src/cli/hot.ts' }, outdir: dist, outExtension: { '.js': '.cjs' } });
-await build({ ...common, entryPoints: { main: 'src/cli/entry.ts', mds: 'src/mds/main.ts' }, outdir: dist, outExtension: { '.js': '.cjs' } });
+await build({
+  ...common,
+  entryPoints: { jetpack: 'src/cli/bundle.ts', hot: 'src/cli/hot.ts' },
+  outdir: dist,
+  outExtension: { '.js': '.cjs' },
+});
+await build({
+  ...common,
+  entryPoints: { main: 'src/cli/entry.ts', mds: 'src/mds/main.ts' },
+  outdir: dist,
+  outExtension: { '.js': '.cjs' },
+});
 
 // The code cache is made by runs of the program itself, so that the functions it compiled lazily are in it.
-const made = spawnSync(process.execPath, [path.join(dist, 'main.cjs'), '--make-code-cache'], { stdio: 'inherit' });
+const made = spawnSync(process.execPath, [path.join(dist, 'main.cjs'), '--make-code-cache'], {
+  stdio: 'inherit',
+});
 if (made.status !== 0) {
   process.stderr.write('build: the code cache could not be made\n');
   process.exitCode = 1;

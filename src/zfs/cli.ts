@@ -157,6 +157,12 @@ export function createZfs(programs: ZfsPrograms): Zfs {
 
     async rename(from, to, options = {}) {
       const attempt = { what: `rename ${from} to ${to}`, dataset: from };
+      // zfs-fuse mounts it again after each try that came too early for its own unmount: unmounted first, it can only get freer.
+      const first = await tryZfs(renameArgv(from, to));
+      if (first.status === 0) return;
+      const failure = zfsFailure(first, attempt);
+      if (failure.code !== 'ZFS_BUSY' || isHeld(first)) throw failure;
+      await tryZfs(unmountArgv(from));
       await insist(renameArgv(from, to), attempt, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
     },
 
