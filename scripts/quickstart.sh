@@ -65,8 +65,8 @@ is_recorded() { [ -e "$made" ] && grep -q "^$1 " "$made"; }
 recorded() { sed -n "s/^$1 //p" "$made"; }
 
 has_pool() { zpool list -H -o name 2>/dev/null </dev/null | grep -qx "$1"; }
-root_dataset() { sed -n 's/^root\.zfs *= *//p' "$config" 2>/dev/null; }
-root_folder() { sed -n 's/^root\.mountpoint *= *//p' "$config" 2>/dev/null; }
+root_dataset() { sed -n 's/^root\.zfs *= *//p' "$config" 2>/dev/null || :; }
+root_folder() { sed -n 's/^root\.mountpoint *= *//p' "$config" 2>/dev/null || :; }
 
 # --- the steps ----------------------------------------------------------------------------------------------------------
 
@@ -237,6 +237,7 @@ remove_all() {
     fi
   fi
   if is_recorded zfs-fuse-xattr; then sed -i 's/^enable-xattr$/# enable-xattr/' "$zfs_fuse_config"; fi
+  if is_recorded mtab; then rm -f /etc/mtab; fi
   cd "$project"
   if is_recorded shim-build; then rm -rf shim/build; fi
   if is_recorded dist; then rm -rf dist; fi

@@ -202,6 +202,9 @@ start_zfs_fuse() {
     else
       note 'starting the zfs-fuse daemon'
       record zfs-fuse-daemon
+      # What an init system would have made; without it the daemon ends without a word.
+      mkdir -p "$(readlink -m /var/lock)"
+      [ -e /etc/mtab ] || { record mtab; ln -s ../proc/self/mounts /etc/mtab; }
       # No descriptor of ours may stay open in it: whoever reads our output would wait for its end.
       zfs-fuse --enable-xattr --pidfile "$zfs_fuse_pidfile" </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- ||
         die 'zfs-fuse did not start' 'try it in the foreground: zfs-fuse --no-daemon'
