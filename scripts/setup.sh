@@ -236,6 +236,7 @@ stop_zfs_fuse() {
     sleep 0.2
   done
   rm -f "$zfs_fuse_pidfile"
+  rmdir /zfs-kstat 2>/dev/null || :
 }
 
 # --- Pools on files -----------------------------------------------------------------------------------------------------

@@ -108,8 +108,12 @@ export function createZfs(programs: ZfsPrograms): Zfs {
   async function insist(
     args: readonly string[],
     attempt: Attempt,
-    busyTimeoutMs: number,
+    options: {
+      readonly busyTimeoutMs: number | undefined;
+      readonly beforeRetry?: () => Promise<unknown>;
+    },
   ): Promise<void> {
+    const { busyTimeoutMs = BUSY_TIMEOUT_MS, beforeRetry } = options;
     let obstacle: string | undefined;
     let waitedMs = 0;
     let pauseMs = FIRST_PAUSE_MS;
@@ -126,6 +130,7 @@ export function createZfs(programs: ZfsPrograms): Zfs {
         pauseMs = FIRST_PAUSE_MS;
       }
       if (waitedMs >= busyTimeoutMs) throw failure;
+      await beforeRetry?.();
       await sleep(pauseMs);
       waitedMs += pauseMs;
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
@@ -137,7 +142,7 @@ export function createZfs(programs: ZfsPrograms): Zfs {
     options: { readonly recursive?: boolean; readonly busyTimeoutMs?: number } = {},
   ): Promise<void> {
     const attempt = { what: `destroy ${name}`, dataset: name };
-    await insist(destroyArgv(name, options), attempt, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
+    await insist(destroyArgv(name, options), attempt, { busyTimeoutMs: options.busyTimeoutMs });
   }
 
   return {
@@ -157,13 +162,11 @@ export function createZfs(programs: ZfsPrograms): Zfs {
 
     async rename(from, to, options = {}) {
       const attempt = { what: `rename ${from} to ${to}`, dataset: from };
-      // zfs-fuse mounts it again after each try that came too early for its own unmount: unmounted first, it can only get freer.
-      const first = await tryZfs(renameArgv(from, to));
-      if (first.status === 0) return;
-      const failure = zfsFailure(first, attempt);
-      if (failure.code !== 'ZFS_BUSY' || isHeld(first)) throw failure;
-      await tryZfs(unmountArgv(from));
-      await insist(renameArgv(from, to), attempt, options.busyTimeoutMs ?? BUSY_TIMEOUT_MS);
+      // zfs-fuse mounts it again when its own unmount came too late for the rename; a separate one comes in time.
+      await insist(renameArgv(from, to), attempt, {
+        busyTimeoutMs: options.busyTimeoutMs,
+        beforeRetry: () => tryZfs(unmountArgv(from)),
+      });
     },
 
     destroy,

@@ -80,6 +80,23 @@ describe('destroy', () => {
   });
 });
 
+describe('rename', () => {
+  it('unmounts before it tries again: zfs-fuse would mount it each time', async () => {
+    const { zfs, pausesMs, finish } = adapter([
+      {
+        command: 'zfs rename tank/a tank/b',
+        status: 1,
+        stderr: "cannot rename 'tank/a': dataset is busy\n",
+      },
+      { command: 'zfs unmount tank/a' },
+      { command: 'zfs rename tank/a tank/b' },
+    ]);
+    await zfs.rename(a, 'tank/b' as DatasetName);
+    finish();
+    expect(pausesMs).toEqual([5]);
+  });
+});
+
 describe('create', () => {
   it('takes back a file system that could not be mounted', async () => {
     const { zfs, finish } = adapter([
