@@ -165,7 +165,7 @@ export function createZfs(programs: ZfsPrograms): Zfs {
       // zfs-fuse mounts it again when its own unmount came too late for the rename; a separate one comes in time.
       await insist(renameArgv(from, to), attempt, {
         busyTimeoutMs: options.busyTimeoutMs,
-        beforeRetry: () => tryZfs(unmountArgv(from)),
+        beforeRetry: () => tryZfs(unmountArgv(from, {})),
       });
     },
 
