@@ -4,6 +4,7 @@ export interface SpecialNode {
   /** Byte text, below the root. */
   readonly path: string;
   readonly kind: 'p' | 'c' | 'b';
+  readonly mode: number;
   readonly major: number;
   readonly minor: number;
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 
 import { byteTextOf, displayName, fsPath } from '../formats/tar/names.ts';
-import type { TreeItem, TreeListing, TreeTime } from './tree-listing.ts';
+import type { TreeItem, TreeListing, TreeTime, TreeXattr } from './tree-listing.ts';
 
 export interface TreeDifference {
   /** Byte text, empty for the root. */
@@ -25,7 +25,7 @@ const KINDS: Readonly<Record<TreeItem['kind'], string>> = {
   h: 'a hard link',
 };
 
-/** Yields differences as they are found; reads every file. Extended attributes are not looked at. */
+/** Yields differences as they are found; reads every file. Extended attributes: compareXattrs. */
 export function* compareTree(root: string, listing: TreeListing): Generator<TreeDifference> {
   const base = byteTextOf(root);
   const place = (path: string): string | Buffer => fsPath(path === '' ? base : `${base}/${path}`);
@@ -49,6 +49,32 @@ export function* compareTree(root: string, listing: TreeListing): Generator<Tree
   }
 }
 
+/** Labels that the host's security module puts on files by itself. */
+const OF_THE_HOST = new Set(['security.selinux', 'security.SMACK64', 'security.ima', 'security.evm']);
+
+export function compareXattrs(
+  actual: readonly TreeXattr[],
+  expected: readonly TreeXattr[],
+): readonly TreeDifference[] {
+  const key = ({ path, name }: TreeXattr): string => `${name}\0${path}`;
+  const rest = new Map(actual.map((xattr) => [key(xattr), xattr]));
+  const differences: TreeDifference[] = [];
+  for (const xattr of expected) {
+    const { path, name, value } = xattr;
+    const found = rest.get(key(xattr));
+    rest.delete(key(xattr));
+    const what = `its attribute ${displayName(name)}`;
+    if (found === undefined) differences.push({ path, kind: 'changed', detail: `${what} is not there` });
+    else if (found.value !== value) differences.push({ path, kind: 'changed', detail: `${what} is another` });
+  }
+  for (const { path, name } of rest.values()) {
+    if (OF_THE_HOST.has(name)) continue;
+    const detail = `it has a new attribute ${displayName(name)}`;
+    differences.push({ path, kind: 'changed', detail });
+  }
+  return differences;
+}
+
 function difference(
   item: TreeItem,
   stats: BigIntStats,
@@ -65,7 +91,16 @@ function difference(
   if (Number(stats.uid) !== item.uid || Number(stats.gid) !== item.gid) {
     return `its owner is ${String(stats.uid)}:${String(stats.gid)} and not ${String(item.uid)}:${String(item.gid)}`;
   }
-  if (!isSameTime(item.mtime, stats.mtimeNs)) return 'it was modified at another time';
+  const detail = contentDifference(item, stats, place);
+  if (detail !== undefined) return detail;
+  return isSameTime(item.mtime, stats.mtimeNs) ? undefined : 'it was modified at another time';
+}
+
+function contentDifference(
+  item: Exclude<TreeItem, { readonly kind: 'h' }>,
+  stats: BigIntStats,
+  place: (path: string) => string | Buffer,
+): string | undefined {
   switch (item.kind) {
     case 'f':
       return fileDifference(item, stats, place(item.path));

@@ -483,7 +483,8 @@ function secondsOf({ seconds, microseconds }: TreeTime): number | string {
 
 function specialNode(path: string, entry: TarEntry): SpecialNode {
   const kind = entry.type === 'fifo' ? 'p' : entry.type === 'character-device' ? 'c' : 'b';
-  return { path, kind, major: entry.deviceMajor, minor: entry.deviceMinor };
+  const { mode, deviceMajor: major, deviceMinor: minor } = entry;
+  return { path, kind, mode, major, minor };
 }
 
 function parentOf(path: string): string {

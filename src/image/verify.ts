@@ -7,9 +7,10 @@ import { takeLease } from '../host/lease.ts';
 import { displayName } from '../formats/tar/names.ts';
 import type { ImagePorts } from './ports.ts';
 import { dropScratch, ensureMounted } from './scratch.ts';
+import { dumpXattrs } from './shim-special-files.ts';
 import { FILES, type ImageMeta, sealOf } from './store.ts';
 import { parseTreeListing } from './tree-listing.ts';
-import { compareTree, type TreeDifference } from './tree-compare.ts';
+import { compareTree, compareXattrs, type TreeDifference } from './tree-compare.ts';
 
 export interface VerifyReport {
   readonly ok: boolean;
@@ -25,7 +26,7 @@ const SHOWN = 100;
 
 /** Reads everything that is in the image, from a clone of its seal that is mounted for that and removed again. */
 export async function verifyImage(
-  ports: Pick<ImagePorts, 'zfs' | 'layout'>,
+  ports: ImagePorts,
   image: ImageMeta,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<VerifyReport> {
@@ -50,8 +51,9 @@ export async function verifyImage(
     const root = await ensureMounted(zfs, layout, uuid);
     for (const difference of compareTree(root, listing)) {
       options.signal?.throwIfAborted();
-      found.push({ ...difference, path: displayName(difference.path === '' ? '/' : difference.path) });
+      found.push(shown(difference));
     }
+    found.push(...compareXattrs(await dumpXattrs(ports, root), listing.xattrs).map(shown));
   } finally {
     try {
       await dropScratch(zfs, layout, uuid);
@@ -60,6 +62,10 @@ export async function verifyImage(
     }
   }
   return report(found, listing.items.size);
+}
+
+function shown(difference: TreeDifference): TreeDifference {
+  return { ...difference, path: displayName(difference.path === '' ? '/' : difference.path) };
 }
 
 function report(found: readonly TreeDifference[], entries: number): VerifyReport {
