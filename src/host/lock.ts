@@ -4,7 +4,7 @@ import path from 'node:path';
 import { HostError } from '../errors.ts';
 
 /**
- * Runs `section` while no other process runs one under the same name. Waits up to ten seconds for the other; the lock of
+ * Runs `section` while no other process runs one under the same name. Waits some fifteen seconds for the other; the lock of
  * a killed process goes stale after ten seconds and is taken over, so keep sections well below that.
  */
 export async function withLock<T>(locksDir: string, name: string, section: () => Promise<T>): Promise<T> {
@@ -14,7 +14,7 @@ export async function withLock<T>(locksDir: string, name: string, section: () =>
     release = await lock(path.join(locksDir, name), {
       realpath: false,
       stale: 10_000,
-      retries: { retries: 200, factor: 1, minTimeout: 25, maxTimeout: 100, randomize: true },
+      retries: { retries: 400, factor: 1, minTimeout: 25, maxTimeout: 100, randomize: true },
     });
   } catch (cause) {
     throw new HostError('IO_FAILED', `cannot lock "${name}" in ${locksDir}`, {
