@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,9 +18,11 @@
 #include "report.h"
 
 #define AGAIN_FOR_MS 2000
-#define AGAIN_AFTER_MS 100
+#define FIRST_PAUSE_MS 5
+#define LONGEST_PAUSE_MS 100
 
-static int run_once(const struct plan_command *c) {
+/* What a command says matters only when it has failed for good: it goes to OUTPUT. */
+static int run_once(const struct plan_command *c, int output) {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     static char locale[] = "LC_ALL=C";
     char *env[] = {path, locale, NULL};
@@ -38,7 +42,9 @@ static int run_once(const struct plan_command *c) {
     }
     int r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     if (r == 0)
-        r = posix_spawn_file_actions_adddup2(&files, 2, 1); /* stdout belongs to the apps */
+        r = posix_spawn_file_actions_adddup2(&files, output, 1);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&files, output, 2);
     if (r == 0)
         r = posix_spawnattr_setsigmask(&attributes, &none);
     if (r == 0)
@@ -58,18 +64,46 @@ static int run_once(const struct plan_command *c) {
     return status;
 }
 
-void commands_run(const struct plan_command *list, const char *kind, bool json) {
-    for (const struct plan_command *c = list; c != NULL; c = c->next) {
-        long long until = poller_now() + AGAIN_FOR_MS;
-        int status = run_once(c);
-        while (status != 0 && poller_now() < until) {
-            const struct timespec pause = {0, AGAIN_AFTER_MS * 1000000L};
-            nanosleep(&pause, NULL);
-            status = run_once(c);
-        }
-        if (status != 0) {
-            report_note(kind, c->argv.v[0], "the command failed; `jetpack gc` does the rest", json);
-            return;
-        }
+/* The first line of what was said, or the fallback. */
+static const char *first_line(int output, char *buffer, size_t size, const char *fallback) {
+    ssize_t n = pread(output, buffer, size - 1, 0);
+    if (n <= 0)
+        return fallback;
+    buffer[n] = '\0';
+    buffer[strcspn(buffer, "\n")] = '\0';
+    return buffer[0] == '\0' ? fallback : buffer;
+}
+
+/* True when it succeeded, at the latest after AGAIN_FOR_MS: a file system may still be going away. */
+static bool run_patiently(const struct plan_command *c, int output) {
+    long long until = poller_now() + AGAIN_FOR_MS;
+    long pause_ms = FIRST_PAUSE_MS;
+    for (;;) {
+        if (ftruncate(output, 0) != 0 || lseek(output, 0, SEEK_SET) != 0)
+            return false;
+        if (run_once(c, output) == 0)
+            return true;
+        if (poller_now() >= until)
+            return false;
+        const struct timespec pause = {0, pause_ms * 1000000L};
+        nanosleep(&pause, NULL);
+        pause_ms = pause_ms * 2 < LONGEST_PAUSE_MS ? pause_ms * 2 : LONGEST_PAUSE_MS;
     }
+}
+
+void commands_run(const struct plan_command *list, const char *kind, bool json) {
+    char said[512];
+    int output = memfd_create("output", MFD_CLOEXEC);
+    if (output < 0) {
+        if (list != NULL)
+            report_note(kind, list->argv.v[0], "no memory for its output; `jetpack gc` does the rest", json);
+        return;
+    }
+    for (const struct plan_command *c = list; c != NULL; c = c->next) {
+        if (run_patiently(c, output))
+            continue;
+        report_note(kind, c->argv.v[0], first_line(output, said, sizeof said, "the command failed"), json);
+        break;
+    }
+    close(output);
 }

@@ -112,6 +112,14 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
   };
 }
 
+/** What zfs-fuse keeps mounted in the host for the pod. */
+function hostMounts({ layout, uuid, manifest }: CompileInput): readonly string[] {
+  return [
+    ...manifest.apps.map((app) => layout.dataset.app(uuid, app.name)),
+    ...emptyVolumes(manifest).map((volume) => layout.dataset.podVolume(uuid, volume.name)),
+  ];
+}
+
 export function compilePlan(input: CompileInput): Plan {
   const { layout, uuid, tools, name } = input;
   const leftovers = [
@@ -128,6 +136,8 @@ export function compilePlan(input: CompileInput): Plan {
     ...input.settings,
     reap: [],
     remove: [
+      // zfs-fuse lets go of a file system only some time after it unmounted it: asked early, the destroy waits less.
+      ...(input.rootfsKind === 'dir' ? hostMounts(input).map((dataset) => [tools.zfs, 'unmount', dataset]) : []),
       [tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
       [tools.rm, '-rf', '--one-file-system', '--', ...leftovers],
     ],

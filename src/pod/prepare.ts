@@ -2,7 +2,17 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
-import { chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf, PodError } from '../errors.ts';
@@ -88,7 +98,6 @@ async function claimName(layout: Layout, name: string, uuid: string): Promise<vo
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
     }
-    const { readlinkSync } = await import('node:fs');
     const owner = readlinkSync(link);
     if ((await readPod(layout, owner)) !== undefined) {
       throw new PodError('POD_NAME_TAKEN', `pod ${owner} is called "${name}" already`, {
