@@ -7,7 +7,7 @@ import { existsSync, lstatSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { isAnswered } from '../host/lease.ts';
+import { isAnswered, UNFINISHED_LEASE } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import { addToIndex, readWholeIndex, removeIndexFile } from './index-of-names.ts';
 import type { ImagePorts } from './ports.ts';
@@ -29,8 +29,8 @@ export interface CollectReport {
 
 type Ports = Pick<ImagePorts, 'zfs' | 'layout' | 'clock'>;
 
-/** Between bind(2) and listen(2) nobody answers on a lease that is alive. */
-const YOUNG_LEASE_MS = 60_000;
+/** A lease that does not have its name yet may still be about to listen. */
+const UNFINISHED_LEASE_MS = 60_000;
 
 export async function collectImages(ports: Ports, options: CollectOptions = {}): Promise<CollectReport> {
   const work = new Collection(options.dryRun ?? false);
@@ -155,7 +155,8 @@ async function collectLeases({ layout, clock }: Ports, work: Collection): Promis
   for (const name of readFolder(layout.dir.leases)) {
     const file = layout.dir.lease(name);
     const age = clock.now().getTime() - (lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    if (age < YOUNG_LEASE_MS || (await isAnswered(file))) continue;
+    if (name.endsWith(UNFINISHED_LEASE) && age < UNFINISHED_LEASE_MS) continue;
+    if (await isAnswered(file)) continue;
     await work.remove(file, () => {
       rmSync(file, { force: true });
     });
