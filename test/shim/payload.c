@@ -1,0 +1,390 @@
+/*
+ * payload - the app of the integration tests: tells what it finds itself in, and misbehaves on demand
+ *
+ * Static, needs nothing of its root. Without a mode it prints one JSON object and exits 0. The
+ * modes may be combined; they run in the order given:
+ *
+ *     --report            the JSON object (also the default when nothing else is asked)
+ *     --exit N            exit with N at once
+ *     --sleep S           sleep S seconds (0 = for ever)
+ *     --ignore-term       SIGTERM is ignored from here on
+ *     --on-term N         SIGTERM makes it exit with N
+ *     --crash SIG         kill itself with that signal
+ *     --write-lines N     `line 1` ... `line N` on stdout
+ *     --stderr TEXT       TEXT and a line feed on stderr
+ *     --stdout TEXT       TEXT without a line feed on stdout
+ *     --fork-zombies N    N children that exit at once and are not waited for, each with an orphan
+ *     --alloc MIB         touch that much memory
+ *     --read-stdin        copy stdin to stdout until its end
+ *     --write-file PATH   create PATH with the line `written`; errno as exit status on failure
+ *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout open
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void string(const char *s) {
+    putchar('"');
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < 0x20 || c >= 0x7f)
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+static void strings(const char *key, char **list) {
+    printf(",\"%s\":[", key);
+    for (size_t i = 0; list[i] != NULL; i++) {
+        if (i > 0)
+            putchar(',');
+        string(list[i]);
+    }
+    putchar(']');
+}
+
+/* The value of a line of /proc/self/status, as a string. */
+static void status_line(const char *key, const char *wanted) {
+    char line[512];
+    FILE *f = fopen("/proc/self/status", "r");
+    printf(",\"%s\":", key);
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, wanted, strlen(wanted)) == 0 && line[strlen(wanted)] == ':') {
+            char *value = line + strlen(wanted) + 1;
+            value += strspn(value, "\t ");
+            value[strcspn(value, "\n")] = '\0';
+            string(value);
+            fclose(f);
+            return;
+        }
+    }
+    if (f != NULL)
+        fclose(f);
+    fputs("null", stdout);
+}
+
+static void report_mounts(void) {
+    char line[4096];
+    bool first = true;
+    FILE *f = fopen("/proc/self/mountinfo", "r");
+    fputs(",\"mounts\":[", stdout);
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        char *word[64];
+        size_t n = 0;
+        for (char *w = strtok(line, " \n"); w != NULL && n < 64; w = strtok(NULL, " \n"))
+            word[n++] = w;
+        size_t dash = 6;
+        while (dash < n && strcmp(word[dash], "-") != 0)
+            dash++;
+        if (dash + 3 >= n)
+            continue;
+        printf("%s{\"target\":", first ? "" : ",");
+        string(word[4]);
+        printf(",\"root\":");
+        string(word[3]);
+        printf(",\"options\":");
+        string(word[5]);
+        printf(",\"type\":");
+        string(word[dash + 1]);
+        printf(",\"source\":");
+        string(word[dash + 2]);
+        printf(",\"superOptions\":");
+        string(word[dash + 3]);
+        printf(",\"propagation\":");
+        string(dash > 6 ? word[6] : "private");
+        putchar('}');
+        first = false;
+    }
+    if (f != NULL)
+        fclose(f);
+    putchar(']');
+}
+
+static void report_devices(void) {
+    bool first = true;
+    DIR *d = opendir("/dev");
+    fputs(",\"devices\":{", stdout);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+        struct stat st;
+        char path[512];
+        char target[512];
+        snprintf(path, sizeof path, "/dev/%s", e->d_name);
+        if (e->d_name[0] == '.' || lstat(path, &st) < 0)
+            continue;
+        if (!first)
+            putchar(',');
+        first = false;
+        string(e->d_name);
+        putchar(':');
+        ssize_t n = S_ISLNK(st.st_mode) ? readlink(path, target, sizeof target - 1) : -1;
+        if (n >= 0) {
+            char text[600];
+            target[n] = '\0';
+            snprintf(text, sizeof text, "-> %s", target);
+            string(text);
+        } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+            printf("\"%c %u:%u %04o %u:%u\"", S_ISCHR(st.st_mode) ? 'c' : 'b', major(st.st_rdev),
+                   minor(st.st_rdev), st.st_mode & 07777, st.st_uid, st.st_gid);
+        } else {
+            printf("\"%s %04o\"", S_ISDIR(st.st_mode) ? "dir" : "file", st.st_mode & 07777);
+        }
+    }
+    if (d != NULL)
+        closedir(d);
+    putchar('}');
+}
+
+static void report_files(void) {
+    bool first = true;
+    DIR *d = opendir("/proc/self/fd");
+    fputs(",\"fds\":{", stdout);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+        char path[300];
+        char target[512];
+        if (e->d_name[0] == '.' || atoi(e->d_name) == dirfd(d))
+            continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%s", e->d_name);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (!first)
+            putchar(',');
+        first = false;
+        string(e->d_name);
+        putchar(':');
+        string(target);
+    }
+    if (d != NULL)
+        closedir(d);
+    putchar('}');
+}
+
+static void report_limits(void) {
+    static const struct {
+        const char *name;
+        int resource;
+    } limits[] = {{"nofile", RLIMIT_NOFILE}, {"core", RLIMIT_CORE},   {"nproc", RLIMIT_NPROC},
+                  {"memlock", RLIMIT_MEMLOCK}, {"stack", RLIMIT_STACK}, {"fsize", RLIMIT_FSIZE}};
+    fputs(",\"rlimits\":{", stdout);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        struct rlimit r = {0, 0};
+        (void)getrlimit((__typeof__(RLIMIT_NOFILE))limits[i].resource, &r);
+        printf("%s\"%s\":[%lld,%lld]", i > 0 ? "," : "", limits[i].name,
+               r.rlim_cur == RLIM_INFINITY ? -1LL : (long long)r.rlim_cur,
+               r.rlim_max == RLIM_INFINITY ? -1LL : (long long)r.rlim_max);
+    }
+    putchar('}');
+}
+
+static void report_namespaces(void) {
+    static const char *const kinds[] = {"mnt", "pid", "uts", "ipc", "net", "cgroup", "user"};
+    fputs(",\"namespaces\":{", stdout);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char path[64];
+        struct stat st = {0};
+        snprintf(path, sizeof path, "/proc/self/ns/%s", kinds[i]);
+        (void)stat(path, &st);
+        printf("%s\"%s\":%llu", i > 0 ? "," : "", kinds[i], (unsigned long long)st.st_ino);
+    }
+    putchar('}');
+}
+
+static void report_signals(void) {
+    bool first = true;
+    fputs(",\"ignoredSignals\":[", stdout);
+    for (int sig = 1; sig <= 64; sig++) {
+        struct sigaction a;
+        if (sigaction(sig, NULL, &a) == 0 && a.sa_handler == SIG_IGN) {
+            printf("%s%d", first ? "" : ",", sig);
+            first = false;
+        }
+    }
+    putchar(']');
+    status_line("blockedSignals", "SigBlk");
+}
+
+static void report(char **argv) {
+    gid_t groups[256];
+    char room[4096];
+    int n = getgroups(256, groups);
+    mode_t mask = umask(0);
+    umask(mask);
+    printf("{\"uid\":%u,\"euid\":%u,\"gid\":%u,\"egid\":%u,\"groups\":[", getuid(), geteuid(), getgid(),
+           getegid());
+    for (int i = 0; i < n; i++)
+        printf("%s%u", i > 0 ? "," : "", groups[i]);
+    putchar(']');
+    status_line("capInheritable", "CapInh");
+    status_line("capPermitted", "CapPrm");
+    status_line("capEffective", "CapEff");
+    status_line("capBounding", "CapBnd");
+    status_line("capAmbient", "CapAmb");
+    status_line("seccomp", "Seccomp");
+    status_line("noNewPrivs", "NoNewPrivs");
+    printf(",\"cwd\":");
+    string(getcwd(room, sizeof room) != NULL ? room : "");
+    strings("argv", argv);
+    strings("env", environ);
+    printf(",\"hostname\":");
+    string(gethostname(room, sizeof room) == 0 ? room : "");
+    printf(",\"umask\":\"%04o\",\"pid\":%d,\"ppid\":%d,\"sid\":%d,\"pgid\":%d", mask, getpid(), getppid(),
+           getsid(0), getpgrp());
+    printf(",\"tty\":[%d,%d,%d]", isatty(0), isatty(1), isatty(2));
+    int console = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    printf(",\"controllingTty\":%s", console >= 0 ? "true" : "false");
+    if (console >= 0)
+        close(console);
+    FILE *f = fopen("/proc/self/oom_score_adj", "r");
+    int score = 0;
+    if (f != NULL && fscanf(f, "%d", &score) == 1)
+        printf(",\"oomScoreAdj\":%d", score);
+    if (f != NULL)
+        fclose(f);
+    printf(",\"dumpable\":%d", prctl(PR_GET_DUMPABLE));
+    report_mounts();
+    report_devices();
+    report_limits();
+    report_files();
+    report_namespaces();
+    report_signals();
+    fputs("}\n", stdout);
+    fflush(stdout);
+}
+
+static int exit_on_term;
+
+static void on_term(int sig) {
+    (void)sig;
+    _exit(exit_on_term);
+}
+
+static void read_stdin(void) {
+    char chunk[4096];
+    ssize_t n;
+    while ((n = read(0, chunk, sizeof chunk)) > 0) {
+        for (ssize_t at = 0; at < n;) {
+            ssize_t done = write(1, chunk + at, (size_t)(n - at));
+            if (done <= 0)
+                return;
+            at += done;
+        }
+    }
+}
+
+static void zombies(int n) {
+    for (int i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (fork() == 0)
+                usleep(20000); /* an orphan by then: process 1 must take it */
+            _exit(0);
+        }
+    }
+}
+
+static void daemon_child(unsigned seconds) {
+    if (fork() == 0) {
+        setsid();
+        signal(SIGTERM, SIG_IGN);
+        sleep(seconds);
+        _exit(0);
+    }
+}
+
+static void allocate(size_t mib) {
+    char *room = malloc(mib << 20);
+    for (size_t i = 0; room != NULL && i < mib << 20; i += 4096)
+        *(volatile char *)(room + i) = 1;
+    printf("allocated %zu MiB\n", mib);
+    fflush(stdout);
+}
+
+static void write_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, "written\n", 8) != 8)
+        exit(errno);
+    close(fd);
+}
+
+/* One mode; returns how many arguments it took. */
+static int act(char **argv, char **all) {
+    const char *mode = argv[0];
+    const char *value = argv[1] != NULL ? argv[1] : "";
+    int n = atoi(value);
+    if (strcmp(mode, "--report") == 0) {
+        report(all);
+        return 1;
+    }
+    if (strcmp(mode, "--ignore-term") == 0) {
+        signal(SIGTERM, SIG_IGN);
+        return 1;
+    }
+    if (strcmp(mode, "--read-stdin") == 0) {
+        read_stdin();
+        return 1;
+    }
+    if (argv[1] == NULL) {
+        fprintf(stderr, "payload: no value for %s\n", mode);
+        exit(64);
+    }
+    if (strcmp(mode, "--exit") == 0)
+        exit(n);
+    else if (strcmp(mode, "--sleep") == 0) {
+        do {
+            sleep(n == 0 ? 1000 : (unsigned)n);
+        } while (n == 0);
+    } else if (strcmp(mode, "--on-term") == 0) {
+        exit_on_term = n;
+        signal(SIGTERM, on_term);
+    } else if (strcmp(mode, "--crash") == 0) {
+        signal(n, SIG_DFL);
+        kill(getpid(), n);
+    } else if (strcmp(mode, "--write-lines") == 0) {
+        for (int i = 1; i <= n; i++)
+            printf("line %d\n", i);
+        fflush(stdout);
+    } else if (strcmp(mode, "--stderr") == 0)
+        fprintf(stderr, "%s\n", value);
+    else if (strcmp(mode, "--stdout") == 0) {
+        fputs(value, stdout);
+        fflush(stdout);
+    } else if (strcmp(mode, "--fork-zombies") == 0)
+        zombies(n);
+    else if (strcmp(mode, "--alloc") == 0)
+        allocate((size_t)n);
+    else if (strcmp(mode, "--write-file") == 0)
+        write_file(value);
+    else if (strcmp(mode, "--daemon") == 0)
+        daemon_child((unsigned)n);
+    else {
+        fprintf(stderr, "payload: unknown mode %s\n", mode);
+        exit(64);
+    }
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    if (argv[1] == NULL)
+        report(argv);
+    for (char **a = argv + 1; *a != NULL;)
+        a += act(a, argv);
+    return 0;
+}

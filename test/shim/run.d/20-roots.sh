@@ -1,0 +1,136 @@
+# Mounts, read-only and hostile roots.
+
+touch_file() { :; }
+MODE=ro
+out=$("$SHIM" run "$(plan_of b payload --write-file /tmp/x)" 2>&1)
+is "a read-only root is read-only (EROFS)" $? 30
+unset MODE
+"$SHIM" run "$(plan_of b payload --write-file /tmp/x)"
+is "another one is not" $? 0
+rm -f "$WORK/root/tmp/x"
+
+mkdir -p "$WORK/vol/sub" "$WORK/vol2"
+echo inside >"$WORK/vol/file"
+volumes() {
+    rec mount bind "$WORK/vol" /data/deep/er ro,nosuid,noexec,nodev
+    rec mount bind "$WORK/vol/file" /etc/new/name -
+    rec mount bind "$WORK/vol2" /data/rw -
+}
+MORE=volumes MODE=ro
+report=$("$SHIM" run "$(plan_of b payload)")
+has "a volume has its options" "$report" '"target":"/data/deep/er","root":"'
+has "they are these" "$report" '"options":"ro,nosuid,nodev,noexec,relatime"'
+is "a file is mounted on a file" "$("$SHIM" run "$(plan_of b cat /etc/new/name)")" inside
+is "missing folders are root:root 0755" "$(stat -c '%a %u %g' "$WORK/root/data/deep")" '755 0 0'
+"$SHIM" run "$(plan_of b payload --write-file /data/rw/x)"
+is "a writable volume in a read-only root is writable" "$?$(cat "$WORK/vol2/x")" 0written
+"$SHIM" run "$(plan_of b payload --write-file /data/deep/er/x)"
+is "a read-only one is not" $? 30
+unset MODE
+ln -sfn "$WORK/vol" "$WORK/link"
+volumes() { rec mount bind "$WORK/link" /data -; }
+out=$("$SHIM" run "$(plan_of b payload)" 2>&1)
+is "a symbolic link as source is refused" $? 125
+has "and named" "$out" "$WORK/link"
+volumes() { rec mount bind "$WORK/absent" /data -; }
+out=$("$SHIM" run --json "$(plan_of b payload)" 2>&1)
+has "so is a missing one" "$out" '"code":"volume-source"'
+volumes() { rec mount bind "$WORK/vol" /etc/passwd -; }
+out=$("$SHIM" run "$(plan_of b payload)" 2>&1)
+is "a folder on a file is refused" $? 125
+
+volumes() {
+    rec mask /etc/passwd
+    rec mask /home
+    rec mask /proc/kcore
+    rec mask /absent/at/all
+    rec readonly /tmp
+    rec readonly /proc/sys
+}
+"$SHIM" run "$(plan_of b test -s /etc/passwd)"
+is "a hidden file is empty" $? 1
+"$SHIM" run "$(plan_of b test -d /home/joe)"
+is "a hidden folder is empty" $? 1
+"$SHIM" run "$(plan_of b payload --write-file /tmp/x)"
+is "a read-only path is read-only" $? 30
+"$SHIM" run "$(plan_of b payload --write-file /proc/sys/kernel/hostname)"
+is "one of /proc, too" $? 30
+unset MORE
+
+# A root that wants to lead us out
+evil=$WORK/evil
+canary=$WORK/canary
+mkdir -p "$canary/sub"
+echo untouched >"$canary/file"
+fresh_evil() {
+    rm -rf "$evil"
+    new_root "$evil"
+    ROOT=$evil
+}
+untouched() {
+    [ "$(find "$canary" | sort | tr '\n' ' ')" = "$canary $canary/file $canary/sub " ] &&
+        [ "$(cat "$canary/file")" = untouched ]
+}
+for name in proc sys dev; do
+    fresh_evil
+    ln -s "$canary" "$evil/$name"
+    out=$(timeout 10 "$SHIM" run "$(plan_of b payload)" 2>&1)
+    is "a link as /$name is refused" $? 125
+    has "and named" "$out" "/$name"
+    fresh_evil
+    mkfifo "$evil/$name"
+    timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+    is "a FIFO as /$name is refused" $? 125
+done
+fresh_evil
+ln -s "$canary" "$evil/data"
+ln -s ../../../../../../../../../../.."$canary" "$evil/data2"
+mkdir "$evil/data3"
+ln -s /proc/self/root"$canary" "$evil/data3/x"
+volumes() {
+    rec mount bind "$WORK/vol" /data/a/b -
+    rec mount bind "$WORK/vol" /data2/c -
+}
+MORE=volumes
+timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+ok "links in a target stay inside the root" untouched
+ok "they were resolved inside it" test -d "$evil$canary/a/b" -o ! -e "$canary/a"
+volumes() { rec mount bind "$WORK/vol" /data3/x/sub -; }
+out=$(timeout 10 "$SHIM" run "$(plan_of b payload)" 2>&1)
+is "a magic link is not followed" $? 125
+ok "and nothing was made outside" untouched
+volumes() {
+    rec mask /data/file
+    rec readonly /data2/file
+}
+timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+ok "masks stay inside" untouched
+unset MORE
+for kind in fifo zero proc; do
+    fresh_evil
+    rm -f "$evil/etc/passwd"
+    case $kind in
+    fifo) mkfifo "$evil/etc/passwd" ;;
+    zero) ln -s /dev/zero "$evil/etc/passwd" ;;
+    proc) ln -s /proc/1/environ "$evil/etc/passwd" ;;
+    esac
+    APP_USER=joe
+    timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+    is "a passwd that is $kind neither hangs nor helps" $? 125
+    APP_USER=1000
+    timeout 10 "$SHIM" run "$(plan_of b payload --exit 0)" >/dev/null 2>&1
+    is "and does not matter for a number" $? 0
+    unset APP_USER
+done
+fresh_evil
+head -c 9000000 /dev/zero | tr '\0' 'x' >"$evil/etc/passwd"
+printf '\njoe:x:1000:100::/:/bin/sh\n' >>"$evil/etc/passwd"
+APP_USER=joe
+timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+is "a passwd of nine megabytes is refused" $? 125
+printf '%5000s\njoe:x:1000:100::/:/bin/sh\n' x >"$evil/etc/passwd"
+timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
+is "an overlong line is stepped over" $? 0
+unset APP_USER
+is "a root that is no folder is refused" "$(ROOT=$canary/file; "$SHIM" run --json "$(plan_of b payload)" 2>&1 | grep -o rootfs-failed)" rootfs-failed
+unset ROOT
