@@ -5,7 +5,7 @@ import { HostError } from '../errors.ts';
 
 /**
  * Runs `section` while no other process runs one under the same name. Waits some fifteen seconds for the other; the lock of
- * a killed process goes stale after ten seconds and is taken over, so keep sections well below that.
+ * a killed process goes stale after four seconds and is taken over, so keep sections well below that.
  */
 export async function withLock<T>(locksDir: string, name: string, section: () => Promise<T>): Promise<T> {
   const { lock } = await import('proper-lockfile');
@@ -13,7 +13,7 @@ export async function withLock<T>(locksDir: string, name: string, section: () =>
   try {
     release = await lock(path.join(locksDir, name), {
       realpath: false,
-      stale: 10_000,
+      stale: 4000,
       retries: { retries: 400, factor: 1, minTimeout: 25, maxTimeout: 100, randomize: true },
     });
   } catch (cause) {
