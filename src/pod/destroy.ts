@@ -1,12 +1,13 @@
 /** Removing a pod: idempotent, killable at every step, and several at once do no harm to each other. */
-import { renameSync, rmSync, readlinkSync, unlinkSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { errnoOf, PodError, ZfsError } from '../errors.ts';
+import { PodError, ZfsError } from '../errors.ts';
 import type { Layout } from '../host/layout.ts';
 import type { Zfs } from '../zfs/zfs.ts';
 import { stopPod } from './control.ts';
 import { isGone, type Marker } from './model.ts';
+import { releaseName } from './names.ts';
 import { readPod, type Pod } from './store.ts';
 
 export interface DestroyPorts {
@@ -59,17 +60,6 @@ async function destroyDatasets({ zfs, layout }: DestroyPorts, uuid: string): Pro
   }
 }
 
-function removeName(layout: Layout, pod: Pod): void {
-  const name = pod.meta?.name;
-  if (name === undefined) return;
-  const link = layout.dir.podName(name);
-  try {
-    if (readlinkSync(link) === pod.uuid) unlinkSync(link);
-  } catch (error) {
-    if (!isGone(error) && errnoOf(error) !== 'EINVAL') throw error;
-  }
-}
-
 /** Removes a pod that does not run. Throws POD_WRONG_STATE for one that does, or that somebody prepares. */
 export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
   const { layout } = ports;
@@ -83,7 +73,8 @@ export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
   }
   await destroyDatasets(ports, pod.uuid);
   rmSync(layout.dir.rootfs(pod.uuid), { recursive: true, force: true });
-  removeName(layout, pod);
+  const name = pod.meta?.name;
+  if (name !== undefined) releaseName(layout, name, pod.uuid);
   rmSync(pod.dir, { recursive: true, force: true });
 }
 

@@ -7,10 +7,7 @@ import {
   chownSync,
   copyFileSync,
   mkdirSync,
-  readlinkSync,
   rmSync,
-  symlinkSync,
-  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -25,9 +22,9 @@ import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
 import { appOf, compilePlan, emptyVolumes } from './compile.ts';
 import type { PodMeta } from './model.ts';
+import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
 import { reify, type PodRequest } from './reify.ts';
-import { readPod } from './store.ts';
 import { checkHostVolumes } from './volumes.ts';
 
 export interface PreparePorts {
@@ -85,35 +82,6 @@ function checkNames({ name, hostname }: PrepareOptions): void {
   }
   if (hostname !== undefined && !HOSTNAME.test(hostname)) {
     throw new PodError('POD_INVALID', `"${hostname}" cannot be a host name`, { remedies: ['1 to 64 letters, digits, "." and "-"'] });
-  }
-}
-
-/** Takes the name for this pod. A name whose pod is gone (its deletion was interrupted) is taken over. */
-async function claimName(layout: Layout, name: string, uuid: string): Promise<void> {
-  const link = layout.dir.podName(name);
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    try {
-      symlinkSync(uuid, link);
-      return;
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw error;
-    }
-    const owner = readlinkSync(link);
-    if ((await readPod(layout, owner)) !== undefined) {
-      throw new PodError('POD_NAME_TAKEN', `pod ${owner} is called "${name}" already`, {
-        remedies: ['take another name', `remove that pod: jetpack rm ${name}`],
-      });
-    }
-    unlinkSync(link);
-  }
-  throw new PodError('POD_RACE', `others are taking the name "${name}" at the same time`, { remedies: ['try again'] });
-}
-
-function ignoreMissing(action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }
 
@@ -238,7 +206,7 @@ export function planPrepare(ports: PreparePorts, options: PrepareOptions): Prepa
           {
             title: `take the name "${name}"`,
             run: () => claimName(layout, name, uuid),
-            undo: () => ignoreMissing(() => unlinkSync(layout.dir.podName(name))),
+            undo: () => releaseName(layout, name, uuid),
           },
         ]),
     ...datasetSteps(ports, uuid, manifest, rootfsKind),
