@@ -54,16 +54,18 @@ ensure_packages() {
   fi
   need_root "$0"
   note "installing: $missing"
-  # One update is enough, and none where the lists know the packages already.
+  # A fresh machine has no lists at all, an old one lists of versions that are gone; otherwise there is nothing to update.
   # shellcheck disable=SC2086
-  apt_install $missing || { apt_update && apt_install $missing; } ||
+  { has_package_lists && apt_install $missing; } || { apt_update && apt_install $missing; } || {
+    tail -n 10 "$setup_log" >&2
     die 'apt-get could not install the packages' 'its last words are above'
+  }
 }
 
-apt_update() { DEBIAN_FRONTEND=noninteractive apt-get update -qq; }
+has_package_lists() { [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ]; }
+apt_update() { DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$setup_log" 2>&1 </dev/null; }
 apt_install() {
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$setup_log" 2>&1 </dev/null ||
-    { tail -n 5 "$setup_log" >&2; return 1; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$setup_log" 2>&1 </dev/null
 }
 
 # --- Node ---------------------------------------------------------------------------------------------------------------
