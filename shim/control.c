@@ -50,6 +50,10 @@ void control_init(struct pod *p) {
 
 static void drop(struct connection *c) {
     size_t i = (size_t)(c - connections);
+    char unread[1024];
+    /* Closing with unread bytes would take the answer away from the client. */
+    for (unsigned n = 0; n < 64 && recv(c->fd, unread, sizeof unread, MSG_DONTWAIT) > 0; n++)
+        continue;
     fd_close(&c->fd);
     c->mode = FREE;
     (void)madvise(outputs[i], OUTPUT_MAX, MADV_DONTNEED);

@@ -66,12 +66,11 @@ static int put(struct log *log, const struct text *lines) {
         r = fd_write_all(log->fd, lines->buf, lines->len);
     if (r == 0) {
         log->size += lines->len;
-        log->failing = false;
         return 0;
     }
     (void)!ftruncate(log->fd, (off_t)log->size);
-    bool first = !log->failing;
-    log->failing = true;
+    bool first = !log->told;
+    log->told = true;
     return first ? r : 0;
 }
 

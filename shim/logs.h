@@ -22,12 +22,12 @@ struct log {
     unsigned keep;
     int fd;
     uint64_t size;
-    bool failing;
+    bool told;
 };
 
 /* Opens dir/name for appending. 0 or -errno. */
 int log_open(struct log *log, int dir, const char *name, uint64_t max, unsigned keep);
-/* 0, or -errno when this is the first failure since it last worked. */
+/* 0, or -errno when this is the log's first failure. */
 int log_write(struct log *log, bool stderr_stream, const char *bytes, size_t n);
 
 #endif

@@ -29,11 +29,11 @@ is() {
     fi
 }
 
-# has TITLE TEXT PATTERN: a shell pattern anywhere in the text
+# has TITLE TEXT PART: the part stands somewhere in the text
 has() {
     count=$((count + 1))
     case $2 in
-    *$3*) echo "ok $count - $1" ;;
+    *"$3"*) echo "ok $count - $1" ;;
     *)
         echo "not ok $count - $1"
         printf '%s\n' "wanted: $3" "in: $2" | head -n 40 | sed 's/^/# /'

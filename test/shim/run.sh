@@ -16,7 +16,6 @@ if [ "$(id -u)" -ne 0 ] || ! command -v busybox >/dev/null; then
     exit
 fi
 new_root "$WORK/root"
-mounts_before=$(wc -l </proc/self/mounts)
 
 for part in "$here"/run.d/*.sh; do
     echo "# ${part##*/}"
@@ -25,16 +24,16 @@ for part in "$here"/run.d/*.sh; do
 done
 
 echo "# the end"
-is "no mount is left on the host" "$(wc -l </proc/self/mounts)" "$mounts_before"
+is "no mount is left on the host" "$(grep -c "$WORK" /proc/self/mounts)" 0
 left=
 for p in /proc/[0-9]*; do
-    case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
+    case $({ tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) in
     *"$WORK"* | jetpack-init*) left="$left ${p##*/}" ;;
     esac
 done
 for p in $left; do
     # Another pod of this machine may be somebody else's: only those below our folder count.
-    case $(readlink "/proc/$p/exe" 2>/dev/null)$(tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null) in
+    case $(readlink "/proc/$p/exe" 2>/dev/null)$({ tr '\0' ' ' <"/proc/$p/cmdline"; } 2>/dev/null) in
     *"$WORK"*) ok "no process is left: $p" false ;;
     esac
 done

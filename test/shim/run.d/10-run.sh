@@ -134,7 +134,7 @@ second() {
     app_records three payload --ignore-term --sleep 100
 }
 MORE=second GRACE=300
-"$SHIM" run "$(plan_of a payload --exit 5)"
+"$SHIM" run "$(plan_of a payload --sleep 1 --exit 5)"
 is "an app that fails ends the pod" $? 5
 is "the others were stopped" "$(status_of a signal two)" 15
 is "or killed" "$(status_of a signal three)" 9

@@ -1,6 +1,5 @@
 # Mounts, read-only and hostile roots.
 
-touch_file() { :; }
 MODE=ro
 out=$("$SHIM" run "$(plan_of b payload --write-file /tmp/x)" 2>&1)
 is "a read-only root is read-only (EROFS)" $? 30
@@ -47,6 +46,7 @@ volumes() {
     rec readonly /tmp
     rec readonly /proc/sys
 }
+APP_USER=0 APP_GROUP=0
 "$SHIM" run "$(plan_of b test -s /etc/passwd)"
 is "a hidden file is empty" $? 1
 "$SHIM" run "$(plan_of b test -d /home/joe)"
@@ -55,7 +55,7 @@ is "a hidden folder is empty" $? 1
 is "a read-only path is read-only" $? 30
 "$SHIM" run "$(plan_of b payload --write-file /proc/sys/kernel/hostname)"
 is "one of /proc, too" $? 30
-unset MORE
+unset MORE APP_USER APP_GROUP
 
 # A root that wants to lead us out
 evil=$WORK/evil

@@ -4,13 +4,13 @@ ctl() { "$PROBE" ctl "$WORK/pods/d" "$1"; }
 started() { [ "$(status_of d state web 2>/dev/null)" = running ]; }
 detached() { "$SHIM" run --detach "$@" >/dev/null; }
 
-for sig in INT TERM HUP QUIT USR1 USR2; do
+for sig in 2 15 1 3 10 12; do
     "$SHIM" run "$(plan_of d payload --sleep 100)" &
     pid=$!
     until_true started
     kill -$sig $pid
     wait $pid
-    is "SIG$sig reaches the app" $? $((128 + $(kill -l $sig)))
+    is "signal $sig reaches the app" $? $((128 + sig))
 done
 GRACE=300
 "$SHIM" run "$(plan_of d payload --ignore-term --stdout ready --sleep 100)" >"$WORK/out" &
@@ -155,7 +155,7 @@ for pause in 0 0.001 0.002 0.003 0.004 0.005 0.006 0.008 0.01 0.02 0.1; do
     [ -z "$init" ] || until_true gone "$init"
 done 2>/dev/null
 sleep 0.3
-is "a killed supervisor leaves no process" "$(grep -la 'payload' /proc/[0-9]*/cmdline 2>/dev/null | grep -v self | while read -r f; do tr '\0' ' ' <"$f" | grep '^payload --daemon'; done)" ''
+is "a killed supervisor leaves no process" "$(grep -la 'payload' /proc/[0-9]*/cmdline 2>/dev/null | grep -v self | while read -r f; do tr '\0' ' ' 2>/dev/null <"$f" | grep '^payload --daemon'; done 2>/dev/null)" ''
 p=$(plan_of d payload --daemon 100 --sleep 100)
 "$SHIM" run "$p" 2>/dev/null &
 pid=$!
