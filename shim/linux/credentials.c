@@ -4,8 +4,8 @@
  * The order matters: groups before the user (a user cannot change them), the bounding set while
  * CAP_SETPCAP is held, the sets after the user (setresuid clears them), no_new_privs and the
  * filter at the very end. A filter without no_new_privs needs CAP_SYS_ADMIN at that moment; it is
- * kept in this process only: execve(2) makes the new sets from the bounding set (uid 0) or the
- * ambient set (others), and it is in neither.
+ * kept in this process only: execve(2) makes the new sets from the bounding set (uid 0) and
+ * the ambient set, and it is in neither.
  */
 #define _GNU_SOURCE
 #include "credentials.h"
@@ -72,9 +72,9 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
     /* 4. A change of user may make the process dumpable: its memory and files are still ours. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
         return problem_at(problem, STEP_IDS, 0, errno);
-    /* 5. The other sets. Root needs no inheritable ones (CVE-2022-24769). */
-    if ((r = sys_capset(until_exec, until_exec, root ? 0 : wanted)) < 0 ||
-        (r = raise_ambient(root ? 0 : wanted)) < 0)
+    /* 5. The other sets. What root holds by being root it holds by name too, so that it is the
+     * same for every process of the app whatever becomes of its securebits. */
+    if ((r = sys_capset(until_exec, until_exec, wanted)) < 0 || (r = raise_ambient(wanted)) < 0)
         return problem_at(problem, STEP_CAPS, 0, r);
     /* 6. As the user, if root could not (a network file system that squashes root). */
     if (!there && chdir(cwd) < 0)
