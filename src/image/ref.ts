@@ -21,6 +21,7 @@ export function parseImageRef(text: string): ImageRef {
     const hexPrefix = text.slice('sha512-'.length);
     if (HEX_PREFIX.test(hexPrefix)) return { kind: 'id', text, hexPrefix };
   }
+  if (text.includes('://')) throw unsupported(text);
   const [head = '', ...pairs] = text.split(',');
   const colon = head.indexOf(':');
   const name = colon < 0 ? head : head.slice(0, colon);

@@ -85,7 +85,9 @@ function renderTime({ seconds, microseconds }: TreeTime): string {
 /** Visible ASCII stays, all else is octal; the empty name is `.`. */
 export function escapeName(byteText: string): string {
   if (byteText === '') return '.';
-  if (/^[!-[\]-~]+$/.test(byteText) && byteText !== '.') return byteText;
+  // A symlink may well point to `.`.
+  if (byteText === '.') return '\\056';
+  if (/^[!-[\]-~]+$/.test(byteText)) return byteText;
   return byteText.replace(
     /[^!-[\]-~]/g,
     (byte) => `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`,
