@@ -12,7 +12,15 @@ import { withLock } from '../host/lock.ts';
 import { addToIndex, readWholeIndex, removeIndexFile } from './index-of-names.ts';
 import type { ImagePorts } from './ports.ts';
 import { destroyIfThere, dropScratch, removeMountFolder } from './scratch.ts';
-import { asideDir, findMeta, parseImageId, readFolder, readImageIds, readIndex, uuidOfAside } from './store.ts';
+import {
+  asideDir,
+  findMeta,
+  parseImageId,
+  readFolder,
+  readImageIds,
+  readIndex,
+  uuidOfAside,
+} from './store.ts';
 
 export interface CollectOptions {
   /** Report what would be done, and do nothing. */
@@ -32,7 +40,10 @@ type Ports = Pick<ImagePorts, 'zfs' | 'layout' | 'clock'>;
 /** A lease that does not have its name yet may still be about to listen. */
 const UNFINISHED_LEASE_MS = 60_000;
 
-export async function collectImages(ports: Ports, options: CollectOptions = {}): Promise<CollectReport> {
+export async function collectImages(
+  ports: Ports,
+  options: CollectOptions = {},
+): Promise<CollectReport> {
   const work = new Collection(options.dryRun ?? false);
   await collectScratch(ports, work);
   await collectAside(ports, work);
@@ -122,7 +133,10 @@ async function collectOrphans({ zfs, layout }: Ports, work: Collection): Promise
   }
   for (const id of readImageIds(layout)) {
     if (names.has(layout.dataset.image(id))) continue;
-    work.keep(layout.dir.image(id), `the image has lost its dataset: remove it with jetpack image rm`);
+    work.keep(
+      layout.dir.image(id),
+      `the image has lost its dataset: remove it with jetpack image rm`,
+    );
   }
 }
 

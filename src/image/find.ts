@@ -4,7 +4,9 @@ import type { Layout } from '../host/layout.ts';
 import { hasVersion, type ImageRef, matchesLabels, parseImageRef } from './ref.ts';
 import { findMeta, type ImageMeta, parseImageId, readImageIds, readIndex } from './store.ts';
 
-type Ports = { readonly layout: Layout };
+interface Ports {
+  readonly layout: Layout;
+}
 
 /**
  * Undefined when nothing matches. A name without a version means the newest import of it; IMAGE_AMBIGUOUS when more than one
@@ -60,7 +62,8 @@ function ambiguous(ref: ImageRef, matches: readonly ImageMeta[]): ImageError {
     const labels = meta.labels.map(({ name, value }) => `,${name}=${value}`).join('');
     return `${meta.id.slice(0, 'sha512-'.length + 12)} (${meta.name}${labels})`;
   });
-  const more = matches.length > named.length ? [`${String(matches.length - named.length)} more`] : [];
+  const more =
+    matches.length > named.length ? [`${String(matches.length - named.length)} more`] : [];
   return new ImageError(
     'IMAGE_AMBIGUOUS',
     `${ref.text} may be any of ${String(matches.length)} images: ${[...named, ...more].join(', ')}`,

@@ -20,7 +20,12 @@ import path from 'node:path';
 
 import { errnoOf, ImageError, JetpackError, ZfsError } from '../errors.ts';
 import { AciSink } from '../formats/aci/sink.ts';
-import { type ArchiveProgress, type ArchiveSource, type ArchiveSummary, readArchive } from '../formats/tar/archive.ts';
+import {
+  type ArchiveProgress,
+  type ArchiveSource,
+  type ArchiveSummary,
+  readArchive,
+} from '../formats/tar/archive.ts';
 import { takeLease } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
@@ -31,7 +36,15 @@ import { DEFAULT_LIMITS, type ImportLimits } from './limits.ts';
 import type { ImagePorts } from './ports.ts';
 import { destroyIfThere, dropScratch, ensureMounted, removeMountFolder } from './scratch.ts';
 import { createShimSpecialFiles } from './shim-special-files.ts';
-import { asideDir, FILES, findMeta, type ImageMeta, sealOf, syncFolder, writeDurably } from './store.ts';
+import {
+  asideDir,
+  FILES,
+  findMeta,
+  type ImageMeta,
+  sealOf,
+  syncFolder,
+  writeDurably,
+} from './store.ts';
 import { renderTreeEnd, renderTreeItem, renderTreeXattr, TREE_HEADER } from './tree-listing.ts';
 import { TreeWriter } from './tree-writer.ts';
 import { createUndo, type Undo } from './undo.ts';
@@ -68,7 +81,10 @@ export interface ImportResult {
 }
 
 /** Throws ImageError, ArchiveError, ManifestError, ZfsError, HostError; the store is as before then. */
-export async function importImage(ports: ImagePorts, request: ImportRequest): Promise<ImportResult> {
+export async function importImage(
+  ports: ImagePorts,
+  request: ImportRequest,
+): Promise<ImportResult> {
   requireTrust(request.source, request.trust.verdict, request.trust.policy);
   const { layout } = ports;
   const uuid = randomUUID();
@@ -196,7 +212,13 @@ async function writeTree(
     const manifestBytes = sink.finish();
     const warnings = await writer.finish(createShimSpecialFiles(ports));
     listing.finish();
-    return { archive, manifestBytes, entries: sink.entries, treeBytes: writer.declaredBytes, warnings };
+    return {
+      archive,
+      manifestBytes,
+      entries: sink.entries,
+      treeBytes: writer.declaredBytes,
+      warnings,
+    };
   } finally {
     writer.abandon();
     listing.close();
@@ -218,7 +240,7 @@ function openListing(file: string): ListingFile {
   const flush = (): void => {
     if (fd === undefined) return;
     const data = Buffer.from(waiting.join(''));
-    for (let at = 0; at < data.length; ) at += writeSync(fd, data, at);
+    for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
     waiting = [];
   };
   return {
@@ -309,7 +331,6 @@ function refuseUnexpected(request: ImportRequest, id: ImageId, manifest: ImageMa
 
 /** Without what the value of a property cannot have. */
 function propertyText(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is meant
   return text.replace(/[\0-\x1f\x7f]/g, '?').slice(0, 1024) || '-';
 }
 

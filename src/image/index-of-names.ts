@@ -38,7 +38,9 @@ export function removeIndexFile(layout: Layout, folder: string, id: string): voi
 }
 
 /** Every entry there is: the folder's name and the image's id. */
-export function readWholeIndex(layout: Layout): readonly { readonly folder: string; readonly id: string }[] {
+export function readWholeIndex(
+  layout: Layout,
+): readonly { readonly folder: string; readonly id: string }[] {
   return readFolder(layout.dir.imageNames).flatMap((folder) =>
     readFolder(path.join(layout.dir.imageNames, folder)).map((id) => ({ folder, id })),
   );

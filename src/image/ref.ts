@@ -53,6 +53,8 @@ export function matchesLabels(
 
 function unsupported(text: string): ImageError {
   return new ImageError('IMAGE_UNSUPPORTED_REF', `${JSON.stringify(text)} names no image`, {
-    remedies: ['name it like sha512-1a2b3c, 1a2b3c, example.com/app or example.com/app:1.0,arch=amd64'],
+    remedies: [
+      'name it like sha512-1a2b3c, 1a2b3c, example.com/app or example.com/app:1.0,arch=amd64',
+    ],
   });
 }

@@ -15,7 +15,9 @@ export async function ensureMounted(zfs: Zfs, layout: Layout, uuid: string): Pro
   if (!isMountPoint(dir)) await zfs.mount(layout.dataset.scratch(uuid));
   if (isMountPoint(dir)) return dir;
   throw new HostError('IO_FAILED', `${layout.dataset.scratch(uuid)} is not mounted at ${dir}`, {
-    remedies: [`look at its mountpoint with: zfs get mountpoint,canmount ${layout.dataset.scratch(uuid)}`],
+    remedies: [
+      `look at its mountpoint with: zfs get mountpoint,canmount ${layout.dataset.scratch(uuid)}`,
+    ],
   });
 }
 

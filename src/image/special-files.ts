@@ -29,4 +29,7 @@ export interface LostXattr {
 }
 
 /** Makes the nodes, then sets the attributes, below `root`. Rejects when a node cannot be made; a lost attribute is a result. */
-export type ApplySpecialFiles = (root: string, files: SpecialFiles) => Promise<readonly LostXattr[]>;
+export type ApplySpecialFiles = (
+  root: string,
+  files: SpecialFiles,
+) => Promise<readonly LostXattr[]>;

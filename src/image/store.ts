@@ -122,7 +122,10 @@ export function getManifest(layout: Layout, id: ImageId): StoredManifest {
 function damaged(id: string, cause: unknown): ImageError {
   const why = cause instanceof Error ? `: ${cause.message}` : '';
   return new ImageError('IMAGE_DAMAGED', `the metadata of image ${id} cannot be read${why}`, {
-    remedies: ['look closer with: jetpack image verify', 'import the image again after: jetpack image rm'],
+    remedies: [
+      'look closer with: jetpack image verify',
+      'import the image again after: jetpack image rm',
+    ],
     cause,
   });
 }
@@ -142,7 +145,7 @@ export function writeDurably(file: string, content: string | Uint8Array, mode: n
   const fd = openSync(file, 'wx', mode);
   try {
     const data = typeof content === 'string' ? Buffer.from(content) : content;
-    for (let at = 0; at < data.length; ) at += writeSync(fd, data, at);
+    for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

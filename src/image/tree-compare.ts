@@ -1,6 +1,15 @@
 /** A folder against the listing of what should be in it. */
 import { createHash } from 'node:crypto';
-import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+} from 'node:fs';
 
 import { byteTextOf, displayName, fsPath } from '../formats/tar/names.ts';
 import type { TreeItem, TreeListing, TreeTime, TreeXattr } from './tree-listing.ts';
@@ -50,7 +59,12 @@ export function* compareTree(root: string, listing: TreeListing): Generator<Tree
 }
 
 /** Labels that the host's security module puts on files by itself. */
-const OF_THE_HOST = new Set(['security.selinux', 'security.SMACK64', 'security.ima', 'security.evm']);
+const OF_THE_HOST = new Set([
+  'security.selinux',
+  'security.SMACK64',
+  'security.ima',
+  'security.evm',
+]);
 
 export function compareXattrs(
   actual: readonly TreeXattr[],
@@ -64,8 +78,10 @@ export function compareXattrs(
     const found = rest.get(key(xattr));
     rest.delete(key(xattr));
     const what = `its attribute ${displayName(name)}`;
-    if (found === undefined) differences.push({ path, kind: 'changed', detail: `${what} is not there` });
-    else if (found.value !== value) differences.push({ path, kind: 'changed', detail: `${what} is another` });
+    if (found === undefined)
+      differences.push({ path, kind: 'changed', detail: `${what} is not there` });
+    else if (found.value !== value)
+      differences.push({ path, kind: 'changed', detail: `${what} is another` });
   }
   for (const { path, name } of rest.values()) {
     if (OF_THE_HOST.has(name)) continue;
@@ -82,12 +98,15 @@ function difference(
 ): string | undefined {
   if (item.kind === 'h') {
     const target = lstatSync(place(item.target), { bigint: true, throwIfNoEntry: false });
-    return target?.ino === stats.ino ? undefined : `it is no longer the same file as ${displayName(item.target)}`;
+    return target?.ino === stats.ino
+      ? undefined
+      : `it is no longer the same file as ${displayName(item.target)}`;
   }
   const kind = kindOf(stats);
   if (kind !== item.kind) return `it is ${KINDS[kind]} and no longer ${KINDS[item.kind]}`;
   const mode = Number(stats.mode & 0o7777n);
-  if (kind !== 'l' && mode !== item.mode) return `its mode is ${octal(mode)} and not ${octal(item.mode)}`;
+  if (kind !== 'l' && mode !== item.mode)
+    return `its mode is ${octal(mode)} and not ${octal(item.mode)}`;
   if (Number(stats.uid) !== item.uid || Number(stats.gid) !== item.gid) {
     return `its owner is ${String(stats.uid)}:${String(stats.gid)} and not ${String(item.uid)}:${String(item.gid)}`;
   }
@@ -113,7 +132,9 @@ function contentDifference(
       return undefined;
     case 'c':
     case 'b':
-      return stats.rdev === deviceNumber(item.major, item.minor) ? undefined : 'it is another device';
+      return stats.rdev === deviceNumber(item.major, item.minor)
+        ? undefined
+        : 'it is another device';
   }
 }
 
@@ -146,7 +167,10 @@ function sha256Of(place: string | Buffer): string {
 function deviceNumber(major: number, minor: number): bigint {
   const [high, low] = [BigInt(major), BigInt(minor)];
   return (
-    ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn)
+    ((high & 0xfffff000n) << 32n) |
+    ((high & 0xfffn) << 8n) |
+    ((low & 0xffffff00n) << 12n) |
+    (low & 0xffn)
   );
 }
 

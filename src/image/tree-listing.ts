@@ -18,7 +18,11 @@ export type TreeItem =
   | ({ readonly kind: 'f'; readonly sizeBytes: number; readonly sha256: string } & Attributes)
   | ({ readonly kind: 'd' } & Attributes)
   | ({ readonly kind: 'l'; readonly target: string } & Attributes)
-  | ({ readonly kind: 'p' | 'c' | 'b'; readonly major: number; readonly minor: number } & Attributes)
+  | ({
+      readonly kind: 'p' | 'c' | 'b';
+      readonly major: number;
+      readonly minor: number;
+    } & Attributes)
   | { readonly kind: 'h'; readonly path: string; readonly target: string };
 
 export interface Attributes {
@@ -147,7 +151,12 @@ function parseItem(words: readonly string[]): TreeItem | undefined {
   };
   switch (kind) {
     case 'f':
-      return { kind, ...attributes, sizeBytes: Number(size), sha256: about.slice('sha256:'.length) };
+      return {
+        kind,
+        ...attributes,
+        sizeBytes: Number(size),
+        sha256: about.slice('sha256:'.length),
+      };
     case 'd':
       return { kind, ...attributes };
     case 'l':
@@ -158,6 +167,7 @@ function parseItem(words: readonly string[]): TreeItem | undefined {
       const [major = '', minor = ''] = about.split(',');
       return { kind, ...attributes, major: Number(major), minor: Number(minor) };
     }
+    case undefined:
     default:
       return undefined;
   }

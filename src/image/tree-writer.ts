@@ -62,8 +62,7 @@ interface OpenFile {
   endBytes: number;
 }
 
-const CREATE =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 /** Zeros of this length and more become a hole. */
 const HOLE_BYTES = 64 * 1024;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
@@ -148,7 +147,8 @@ export class TreeWriter implements TreeSink {
       fchownSync(fd, uid, gid);
     });
     // After the owner: chown(2) takes setuid and setgid away.
-    if ((entry.mode & 0o7000) !== 0 || (entry.mode & this.#made.umask) !== 0) fchmodSync(fd, entry.mode);
+    if ((entry.mode & 0o7000) !== 0 || (entry.mode & this.#made.umask) !== 0)
+      fchmodSync(fd, entry.mode);
     const mtime = timeOf(entry);
     futimesSync(fd, secondsOf(mtime), secondsOf(mtime));
     this.#file = undefined;
@@ -169,7 +169,8 @@ export class TreeWriter implements TreeSink {
     if (this.#nodes.size > 0 || this.#xattrs.length > 0) await this.#finishSpecials(apply);
     for (const [path, { mode, uid, gid, mtime }] of this.#folderAttributes().reverse()) {
       const place = this.#place(path);
-      if (uid !== this.#made.uid || gid !== this.#made.gid || path === '') lchownSync(place, uid, gid);
+      if (uid !== this.#made.uid || gid !== this.#made.gid || path === '')
+        lchownSync(place, uid, gid);
       chmodSync(place, mode);
       utimesSync(place, secondsOf(mtime), secondsOf(mtime));
     }
@@ -253,7 +254,8 @@ export class TreeWriter implements TreeSink {
       this.#linksToNodes.push({ path, target });
       return;
     }
-    if (!this.#folders.has(parentOf(target))) throw badLink(path, target, 'is not in a folder of it');
+    if (!this.#folders.has(parentOf(target)))
+      throw badLink(path, target, 'is not in a folder of it');
     const from = this.#place(target);
     const found = lstatSync(from, { throwIfNoEntry: false });
     if (found === undefined) throw badLink(path, target, 'has not come before it');
@@ -446,7 +448,11 @@ function writeAll(file: OpenFile, bytes: Buffer, from: number, to: number, offse
 }
 
 /** What a new file gets from this process and this file system: owner, group (its folder's on FreeBSD), and the umask's effect. */
-function probe(root: string): { readonly uid: number; readonly gid: number; readonly umask: number } {
+function probe(root: string): {
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask: number;
+} {
   const place = `${root}/.jetpack-probe`;
   const fd = openSync(place, CREATE, 0o777);
   try {
@@ -468,7 +474,8 @@ function timeOf(entry: TarEntry): TreeTime {
 
 export function timeOfStat(mtimeNs: bigint): TreeTime {
   const microseconds = mtimeNs >= 0n ? mtimeNs / 1000n : -((-mtimeNs + 999n) / 1000n);
-  const seconds = microseconds >= 0n ? microseconds / 1_000_000n : -((-microseconds + 999_999n) / 1_000_000n);
+  const seconds =
+    microseconds >= 0n ? microseconds / 1_000_000n : -((-microseconds + 999_999n) / 1_000_000n);
   return { seconds: Number(seconds), microseconds: Number(microseconds - seconds * 1_000_000n) };
 }
 

@@ -23,7 +23,9 @@ export function createUndo(): Undo {
         try {
           await back();
         } catch (error) {
-          failures.push(`cannot ${what}: ${error instanceof Error ? error.message : String(error)}`);
+          failures.push(
+            `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`,
+          );
         }
       }
       steps = [];

@@ -33,7 +33,9 @@ export async function verifyImage(
   const { zfs, layout } = ports;
   const dir = layout.dir.image(image.id);
   const found: TreeDifference[] = [];
-  const manifest = createHash('sha512').update(readFileSync(path.join(dir, FILES.manifest))).digest('hex');
+  const manifest = createHash('sha512')
+    .update(readFileSync(path.join(dir, FILES.manifest)))
+    .digest('hex');
   if (`sha512-${manifest}` !== image.manifestDigest) {
     found.push({ path: '"manifest"', kind: 'changed', detail: 'its content is another' });
   }

@@ -112,18 +112,16 @@ export const AbsolutePath = ArgumentText.check(
   z.refine((text) => text.startsWith('/'), 'must be an absolute path'),
 );
 
-export const AcVersion = z
-  .string()
-  .check(
-    z.regex(
-      /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
-      'must be a version like 0.8.11',
-    ),
-    z.refine(
-      (text) => !/^[1-9]\d*\.\d+\.\d/.test(text),
-      'is of another major version than 0, the one that is understood',
-    ),
-  );
+export const AcVersion = z.string().check(
+  z.regex(
+    /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
+    'must be a version like 0.8.11',
+  ),
+  z.refine(
+    (text) => !/^[1-9]\d*\.\d+\.\d/.test(text),
+    'is of another major version than 0, the one that is understood',
+  ),
+);
 
 export const Label = appcObject({ name: AcIdentifier, value: z.string() });
 export type Label = z.infer<typeof Label>;
@@ -427,7 +425,12 @@ export function checkIsolators(scope: IsolatorScope) {
   return z.superRefine<readonly Isolator[]>((isolators, context) => {
     const seen = new Set<string>();
     const fault = (index: number, message: string, path: PropertyKey[] = ['name']): void => {
-      context.addIssue({ code: 'custom', message, path: [index, ...path], input: isolators[index] });
+      context.addIssue({
+        code: 'custom',
+        message,
+        path: [index, ...path],
+        input: isolators[index],
+      });
     };
     for (const [index, isolator] of isolators.entries()) {
       const name: string = isolator.name;
@@ -457,7 +460,7 @@ export function findIsolator<N extends IsolatorName>(
   const isolator = isolators?.find((candidate): boolean => String(candidate.name) === name);
   if (isolator === undefined) return undefined;
   // The compiler cannot relate the value's type to the key of the table.
-  return z.parse(ISOLATOR_VALUES[name] as z.ZodMiniType, isolator.value) as IsolatorValue<N>;
+  return z.parse(ISOLATOR_VALUES[name], isolator.value) as IsolatorValue<N>;
 }
 
 /** Names of isolators that jetpack does not know, for the report that the specification asks for. */
@@ -603,14 +606,23 @@ function messageOf(issue: z.core.$ZodIssue): string {
       return `must be at most ${String(issue.maximum)}`;
     case 'invalid_union':
       return issue.input === undefined ? 'is missing' : 'has the wrong type';
-    default:
+    case 'custom':
+    case 'invalid_element':
+    case 'invalid_format':
+    case 'invalid_key':
+    case 'not_multiple_of':
+    case 'unrecognized_keys':
       return 'is not valid';
   }
 }
 
 /** A name that the specification would not allow: a warning when read, a fault when written. */
 export function laxNameProblems(
-  names: readonly { readonly path: PropertyKey[]; readonly name: string; readonly kind: 'name' | 'identifier' }[],
+  names: readonly {
+    readonly path: PropertyKey[];
+    readonly name: string;
+    readonly kind: 'name' | 'identifier';
+  }[],
 ): readonly ManifestProblem[] {
   return names
     .filter(({ name, kind }) => !(kind === 'name' ? isStrictName(name) : isStrictIdentifier(name)))

@@ -77,11 +77,16 @@ describe.skipIf(pool === undefined)('killed with SIGKILL', () => {
       expect([killed, await stateOf(store)]).toEqual([killed, before]);
     }
     expect(points).toEqual(
-      expect.arrayContaining(['killed before a piece', 'killed after snapshot', 'killed after rename']),
+      expect.arrayContaining([
+        'killed before a piece',
+        'killed after snapshot',
+        'killed after rename',
+      ]),
     );
     const image = findImage(store, 'example.com/test:1.0');
     expect(image).toBeDefined();
-    if (image !== undefined) expect(await verifyImage(store.ports, image)).toMatchObject({ ok: true });
+    if (image !== undefined)
+      expect(await verifyImage(store.ports, image)).toMatchObject({ ok: true });
   });
 
   test('a verification leaves the image as it was', async () => {

@@ -54,25 +54,45 @@ describe.skipIf(pool === undefined)('the image store', () => {
     const plain = aci(members);
     const { meta, existing } = await bringIn(plain);
     expect(existing).toBe(false);
-    for (const archive of [gzipSync(plain), zstdCompressSync(plain), xzCompress(plain), bzip2Compress(plain)]) {
+    for (const archive of [
+      gzipSync(plain),
+      zstdCompressSync(plain),
+      xzCompress(plain),
+      bzip2Compress(plain),
+    ]) {
       const again = await bringIn(archive);
       expect(again).toMatchObject({ existing: true, meta: { id: meta.id } });
     }
     const { layout } = store;
     expect(getManifest(layout, meta.id).bytes.toString()).toBe(JSON.stringify(MANIFEST));
     expect(statSync(path.join(layout.dir.image(meta.id), FILES.manifest)).mode & 0o777).toBe(0o444);
-    const rows = await store.zfs.list(layout.dataset.image(meta.id), { types: ['filesystem', 'snapshot'] });
+    const rows = await store.zfs.list(layout.dataset.image(meta.id), {
+      types: ['filesystem', 'snapshot'],
+    });
     expect(rows.map(({ name, mounted }) => [name, mounted])).toEqual([
       [layout.dataset.image(meta.id), false],
       [sealOf(layout.dataset.image(meta.id)), false],
     ]);
-    expect(await store.zfs.get(layout.dataset.image(meta.id), ['readonly'])).toEqual({ readonly: 'on' });
-    expect(await verifyImage(store.ports, meta)).toMatchObject({ ok: true, differences: [], entries: 9 });
+    expect(await store.zfs.get(layout.dataset.image(meta.id), ['readonly'])).toEqual({
+      readonly: 'on',
+    });
+    expect(await verifyImage(store.ports, meta)).toMatchObject({
+      ok: true,
+      differences: [],
+      entries: 9,
+    });
   });
 
   test('finds images by id, prefix, name, version and labels', async () => {
     const [first] = listImages(store).images;
-    const other = { ...MANIFEST, labels: [{ name: 'version', value: '2.0' }, { name: 'arch', value: 'amd64' }, { name: 'os', value: 'linux' }] };
+    const other = {
+      ...MANIFEST,
+      labels: [
+        { name: 'version', value: '2.0' },
+        { name: 'arch', value: 'amd64' },
+        { name: 'os', value: 'linux' },
+      ],
+    };
     const { meta } = await bringIn(aci([], other));
     expect(first).toBeDefined();
     const id = first?.id ?? '';
@@ -94,24 +114,44 @@ describe.skipIf(pool === undefined)('the image store', () => {
   });
 
   test.each([
-    ['it is not signed', { trust: { ...unsigned, policy: { allowUnsigned: false } } }, 'IMAGE_UNSIGNED'],
-    ['it is another image than expected', { expectedId: `sha512-${'0'.repeat(128)}` as ImportResult['meta']['id'] }, 'IMAGE_DAMAGED'],
+    [
+      'it is not signed',
+      { trust: { ...unsigned, policy: { allowUnsigned: false } } },
+      'IMAGE_UNSIGNED',
+    ],
+    [
+      'it is another image than expected',
+      { expectedId: `sha512-${'0'.repeat(128)}` as ImportResult['meta']['id'] },
+      'IMAGE_DAMAGED',
+    ],
     ['it is an image of another name', { expectedName: 'example.com/other' }, 'IMAGE_DAMAGED'],
     ['it is too large', { limits: { treeBytes: 3 } }, 'ARCHIVE_TOO_LARGE'],
-    ['the user stops it', { signal: AbortSignal.abort(Object.assign(new Error('stop'), { code: 'STOPPED' })) }, 'STOPPED'],
+    [
+      'the user stops it',
+      { signal: AbortSignal.abort(Object.assign(new Error('stop'), { code: 'STOPPED' })) },
+      'STOPPED',
+    ],
   ] as const)('is as before when an import fails since %s', async (_, more, code) => {
     const before = await stateOf(store);
-    await expect(bringIn(aci([...members, { name: 'rootfs/x', data: 'more' }]), more)).rejects.toMatchObject({ code });
+    await expect(
+      bringIn(aci([...members, { name: 'rootfs/x', data: 'more' }]), more),
+    ).rejects.toMatchObject({ code });
     expect(await stateOf(store)).toEqual(before);
   });
 
   test('is as before when an archive ends too early, its manifest is wrong, or it depends on others', async () => {
     const before = await stateOf(store);
     const archive = aci(members);
-    await expect(bringIn(archive.subarray(0, 3000))).rejects.toMatchObject({ code: 'ARCHIVE_TRUNCATED' });
-    await expect(bringIn(aci(members, { acKind: 'PodManifest' }))).rejects.toMatchObject({ code: 'MANIFEST_INVALID' });
+    await expect(bringIn(archive.subarray(0, 3000))).rejects.toMatchObject({
+      code: 'ARCHIVE_TRUNCATED',
+    });
+    await expect(bringIn(aci(members, { acKind: 'PodManifest' }))).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+    });
     const dependent = { ...MANIFEST, dependencies: [{ imageName: 'example.com/base' }] };
-    await expect(bringIn(aci(members, dependent))).rejects.toMatchObject({ code: 'IMAGE_DEPENDENCY' });
+    await expect(bringIn(aci(members, dependent))).rejects.toMatchObject({
+      code: 'IMAGE_DEPENDENCY',
+    });
     expect(await stateOf(store)).toEqual(before);
   });
 
@@ -121,7 +161,6 @@ describe.skipIf(pool === undefined)('the image store', () => {
     expect(new Set(results.map(({ meta }) => meta.id)).size).toBe(1);
     expect(results.filter(({ existing }) => !existing)).toHaveLength(1);
     const [result] = results;
-    if (result === undefined) throw new Error('no result');
     expect(await verifyImage(store.ports, result.meta)).toMatchObject({ ok: true });
     await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, result.meta);
   });
@@ -144,11 +183,17 @@ describe.skipIf(pool === undefined)('the image store', () => {
     if (image === undefined) throw new Error('no image');
     const before = await stateOf(store);
     const usedBy = () => Promise.resolve(['pod one', 'pod two']);
-    await expect(destroyImage({ ...store.ports, usedBy }, image)).rejects.toThrow('in use by pod one, pod two');
+    await expect(destroyImage({ ...store.ports, usedBy }, image)).rejects.toThrow(
+      'in use by pod one, pod two',
+    );
     const clone = store.layout.dataset.scratch('clone');
-    await store.zfs.clone(sealOf(store.layout.dataset.image(image.id)), clone, { properties: { mountpoint: 'none' } });
+    await store.zfs.clone(sealOf(store.layout.dataset.image(image.id)), clone, {
+      properties: { mountpoint: 'none' },
+    });
     const nobody = () => Promise.resolve([]);
-    await expect(destroyImage({ ...store.ports, usedBy: nobody }, image)).rejects.toMatchObject({ code: 'IMAGE_IN_USE' });
+    await expect(destroyImage({ ...store.ports, usedBy: nobody }, image)).rejects.toMatchObject({
+      code: 'IMAGE_IN_USE',
+    });
     await store.zfs.destroy(clone);
     expect(await stateOf(store)).toEqual(before);
     expect(await verifyImage(store.ports, image)).toMatchObject({ ok: true });
@@ -198,8 +243,16 @@ describe.skipIf(pool === undefined)('the image store', () => {
   test('keeps extended attributes, capabilities, FIFOs and, on request, device nodes', async () => {
     const capability = '\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0';
     const archive = aci([
-      { name: 'rootfs/ping', data: 'ping', mode: 0o755, pax: { 'SCHILY.xattr.security.capability': capability } },
-      { name: 'rootfs/d/', pax: { 'SCHILY.xattr.user.note': 'a=b\n', 'SCHILY.acl.access': 'user::rwx' } },
+      {
+        name: 'rootfs/ping',
+        data: 'ping',
+        mode: 0o755,
+        pax: { 'SCHILY.xattr.security.capability': capability },
+      },
+      {
+        name: 'rootfs/d/',
+        pax: { 'SCHILY.xattr.user.note': 'a=b\n', 'SCHILY.acl.access': 'user::rwx' },
+      },
       { name: 'rootfs/pipe', type: '6', mode: 0o620, gid: 5 },
       { name: 'rootfs/pipe2', type: '1', link: 'rootfs/pipe' },
       { name: 'rootfs/dev/null', type: '3', mode: 0o666, device: [1, 3] },
@@ -211,9 +264,13 @@ describe.skipIf(pool === undefined)('the image store', () => {
     await store.zfs.clone(sealOf(store.layout.dataset.image(meta.id)), clone);
     try {
       const dir = store.layout.dir.scratch('look');
-      expect(execFileSync('getfattr', ['-n', 'security.capability', '-e', 'hex', path.join(dir, 'ping')], { encoding: 'utf8' })).toContain(
-        `=0x${Buffer.from(capability, 'latin1').toString('hex')}`,
-      );
+      expect(
+        execFileSync(
+          'getfattr',
+          ['-n', 'security.capability', '-e', 'hex', path.join(dir, 'ping')],
+          { encoding: 'utf8' },
+        ),
+      ).toContain(`=0x${Buffer.from(capability, 'latin1').toString('hex')}`);
       expect(statSync(path.join(dir, 'pipe'))).toMatchObject({ mode: 0o10620, gid: 5, nlink: 2 });
       expect(statSync(path.join(dir, 'dev/null'))).toMatchObject({ mode: 0o20666, rdev: 0x103 });
     } finally {
@@ -225,7 +282,9 @@ describe.skipIf(pool === undefined)('the image store', () => {
   test('leaves device nodes below dev/ out, and says so', async () => {
     const archive = aci([{ name: 'rootfs/dev/null', type: '3', device: [1, 3] }]);
     const { meta } = await bringIn(archive);
-    expect(meta.warnings).toEqual(['device nodes below dev/ are left out: every app gets its own /dev']);
+    expect(meta.warnings).toEqual([
+      'device nodes below dev/ are left out: every app gets its own /dev',
+    ]);
     await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, meta);
   });
 
@@ -236,6 +295,8 @@ describe.skipIf(pool === undefined)('the image store', () => {
     const { datasets, files } = await stateOf(store);
     expect(datasets.filter((name) => name.includes('sha512'))).toEqual([]);
     expect(files.filter((file) => file.includes('sha512'))).toEqual([]);
-    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(`${store.layout.dir.root}/build/`);
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(
+      `${store.layout.dir.root}/build/`,
+    );
   });
 });

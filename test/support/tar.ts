@@ -59,13 +59,19 @@ export function member(fields: TarMember): Buffer {
 
 /** GNU's long name (`L`) or long link (`K`) as a member of its own. */
 export function longMember(type: 'L' | 'K', text: string): Buffer {
-  return member({ name: '././@LongLink', type, data: Buffer.from(`${text}\0`, 'latin1'), magic: 'gnu' });
+  return member({
+    name: '././@LongLink',
+    type,
+    data: Buffer.from(`${text}\0`, 'latin1'),
+    magic: 'gnu',
+  });
 }
 
 export function paxRecord(key: string, value: string): Buffer {
   const body = Buffer.from(` ${key}=${value}\n`, 'latin1');
   let length = body.length;
-  while (String(length).length + body.length !== length) length = String(length).length + body.length;
+  while (String(length).length + body.length !== length)
+    length = String(length).length + body.length;
   return Buffer.concat([Buffer.from(String(length)), body]);
 }
 
@@ -75,7 +81,9 @@ function paxMember(records: NonNullable<TarMember['pax']>): Buffer {
   return member({ name: 'PaxHeaders/x', type: 'x', data });
 }
 
-function isPairs(records: NonNullable<TarMember['pax']>): records is readonly (readonly [string, string])[] {
+function isPairs(
+  records: NonNullable<TarMember['pax']>,
+): records is readonly (readonly [string, string])[] {
   return Array.isArray(records);
 }
 

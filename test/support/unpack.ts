@@ -8,7 +8,12 @@ import { AciSink } from '../../src/formats/aci/sink.ts';
 import { type ArchiveSummary, readArchive } from '../../src/formats/tar/archive.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from '../../src/image/limits.ts';
 import type { ApplySpecialFiles, SpecialFiles } from '../../src/image/special-files.ts';
-import { renderTreeEnd, renderTreeItem, renderTreeXattr, TREE_HEADER } from '../../src/image/tree-listing.ts';
+import {
+  renderTreeEnd,
+  renderTreeItem,
+  renderTreeXattr,
+  TREE_HEADER,
+} from '../../src/image/tree-listing.ts';
 import { TreeWriter } from '../../src/image/tree-writer.ts';
 import { inPieces } from './tar.ts';
 
@@ -30,7 +35,11 @@ export interface UnpackOptions {
 }
 
 /** `outer` is a fresh folder; the tree is in `outer/root`, so what escapes is seen beside it. */
-export async function unpack(outer: string, archive: Buffer, options: UnpackOptions = {}): Promise<Unpacked> {
+export async function unpack(
+  outer: string,
+  archive: Buffer | AsyncIterable<Buffer>,
+  options: UnpackOptions = {},
+): Promise<Unpacked> {
   const root = path.join(outer, 'root');
   mkdirSync(root);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -46,7 +55,9 @@ export async function unpack(outer: string, archive: Buffer, options: UnpackOpti
   });
   try {
     const sink = new AciSink(writer, limits);
-    const source = { chunks: inPieces(archive, options.pieceBytes ?? 65536) };
+    const source = {
+      chunks: Buffer.isBuffer(archive) ? inPieces(archive, options.pieceBytes ?? 65536) : archive,
+    };
     const ports = { exec: childExec, tools: { xz: '/usr/bin/xz', bzip2: '/usr/bin/bzip2' } };
     const summary = await readArchive(source, sink, ports, { limits });
     const manifest = sink.finish().toString();

@@ -116,7 +116,9 @@ export class AciSink implements TarSink {
 
 function layoutFault(message: string, entry?: string): ArchiveError {
   return new ArchiveError('ARCHIVE_LAYOUT', message, {
-    remedies: ['an ACI has the file "manifest" and the folder "rootfs" at its top, and nothing else'],
+    remedies: [
+      'an ACI has the file "manifest" and the folder "rootfs" at its top, and nothing else',
+    ],
     ...(entry === undefined ? {} : { entry }),
   });
 }

@@ -73,7 +73,7 @@ export async function readArchive(
 
   async function* hashed(): AsyncGenerator<Buffer> {
     try {
-      for (let chunk: Buffer | undefined = head.bytes; chunk !== undefined; ) {
+      for (let chunk: Buffer | undefined = head.bytes; chunk !== undefined;) {
         signal?.throwIfAborted();
         archiveBytes += chunk.length;
         archiveHash.update(chunk);
@@ -152,7 +152,10 @@ async function readHead(
     parts.push(asBuffer(next.value));
     length += next.value.length;
   }
-  return { bytes: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts), rest };
+  return {
+    bytes: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts),
+    rest,
+  };
 }
 
 function unknownFormat(head: Buffer): string {
@@ -164,5 +167,7 @@ function unknownFormat(head: Buffer): string {
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

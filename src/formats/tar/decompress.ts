@@ -20,7 +20,11 @@ const OUTPUT_CHUNK_BYTES = 256 * 1024;
 /** What xz may use: -9 needs 65 MiB. A file made to need more is refused by it. */
 const XZ_MEMORY = '256MiB';
 
-export function decompress(compression: Compression, source: Chunks, ports: DecompressPorts): Chunks {
+export function decompress(
+  compression: Compression,
+  source: Chunks,
+  ports: DecompressPorts,
+): Chunks {
   switch (compression) {
     case 'none':
       return source;
@@ -59,7 +63,7 @@ async function* decodeMembers(
       const decoder = create();
       const feeding = feed(decoder, input, rest);
       // Whoever stops reading early never sees what became of the feeding.
-      feeding.catch(() => undefined);
+      feeding.catch(ignore);
       try {
         for await (const chunk of decoder as AsyncIterable<Buffer>) {
           yield chunk;
@@ -70,11 +74,18 @@ async function* decodeMembers(
         decoder.destroy();
       }
       rest = await feeding;
-      if (rest?.[0] === 0) rest = await skipZeros(input, rest);
+      if (rest?.[0] === 0) {
+        await skipZeros(input, rest);
+        rest = undefined;
+      }
     } while (rest !== undefined);
   } finally {
     await input.return?.();
   }
+}
+
+function ignore(): void {
+  // Told by the decoder, or of no interest any more.
 }
 
 /** Resolves with what the decoder left because it came to an end before its input did. */
@@ -113,14 +124,13 @@ async function feed(
 }
 
 /** Tapes are filled up with zeros, and some still do it. Anything else there is refused. */
-async function skipZeros(input: AsyncIterator<Buffer>, rest: Buffer): Promise<undefined> {
+async function skipZeros(input: AsyncIterator<Buffer>, rest: Buffer): Promise<void> {
   let chunk: Buffer | undefined = rest;
   while (chunk !== undefined) {
     if (!chunk.every((byte) => byte === 0)) throw trailing();
     const next = await input.next();
     chunk = next.done === true ? undefined : next.value;
   }
-  return undefined;
 }
 
 /** Its first bytes were of the format: what is of none must stand behind a whole member. */
@@ -129,7 +139,9 @@ function decodeFailure(format: string, error: unknown): unknown {
   if (code === 'Z_BUF_ERROR') return truncated(format, error);
   const isUnknown =
     code === 'ZSTD_error_prefix_unknown' ||
-    (code === 'Z_DATA_ERROR' && error instanceof Error && error.message === 'incorrect header check');
+    (code === 'Z_DATA_ERROR' &&
+      error instanceof Error &&
+      error.message === 'incorrect header check');
   if (isUnknown) return trailing(error);
   if (code?.startsWith('Z_') === true || code?.startsWith('ZSTD_') === true) {
     return corrupt(format, error instanceof Error ? error.message : code, error);
@@ -145,7 +157,6 @@ async function* decodeByProgram(
 ): AsyncGenerator<Buffer> {
   const program = await exec.pipe(argv);
   const feeding = feedProgram(program, source);
-  feeding.catch(() => undefined);
   let isWhole = false;
   try {
     for await (const chunk of program.stdout) {
@@ -156,40 +167,49 @@ async function* decodeByProgram(
     if (!isWhole) program.kill();
   }
   const result = await program.ended;
+  // Without the input's fault the program would not have failed; without the archive's it would have taken all of the input.
+  if (feeding.fault !== undefined) throw feeding.fault.error;
   const failure = programFailure(format, result);
-  // The archive's fault comes first: the program stops reading because of it.
   if (failure !== undefined) throw failure;
-  await feeding;
 }
 
-async function feedProgram(program: Pipe, source: Chunks): Promise<void> {
-  const { stdin } = program;
-  let isBroken = false;
-  stdin.on('error', () => {
-    isBroken = true;
+interface Feeding {
+  /** What the source has thrown. */
+  fault: { readonly error: unknown } | undefined;
+  /** The program takes no more. */
+  isBroken: boolean;
+}
+
+function feedProgram(program: Pipe, source: Chunks): Feeding {
+  const feeding: Feeding = { fault: undefined, isBroken: false };
+  program.stdin.on('error', () => {
+    feeding.isBroken = true;
   });
-  try {
-    for await (const chunk of source) {
-      if (isBroken) return;
-      await new Promise<void>((resolve) => {
-        stdin.write(chunk, () => {
-          resolve();
+  void (async () => {
+    try {
+      for await (const chunk of source) {
+        if (feeding.isBroken) return;
+        await new Promise<void>((resolve) => {
+          program.stdin.write(chunk, () => {
+            resolve();
+          });
         });
-      });
+      }
+      program.stdin.end();
+    } catch (error) {
+      feeding.fault = { error };
+      program.kill();
     }
-    stdin.end();
-  } catch (error) {
-    program.kill();
-    throw error;
-  }
+  })();
+  return feeding;
 }
 
 function programFailure(format: 'xz' | 'bzip2', result: RunResult): Error | undefined {
   const { stderr } = result;
-  if (/trailing garbage/.test(stderr)) return trailing();
+  if (stderr.includes('trailing garbage')) return trailing();
   if (result.status === 0) return undefined;
   if (/Unexpected end of input|ends unexpectedly/.test(stderr)) return truncated(format);
-  if (/File format not recognized/.test(stderr)) return trailing();
+  if (stderr.includes('File format not recognized')) return trailing();
   if (/corrupt|data integrity|not a bzip2|CRC/i.test(stderr)) {
     return corrupt(format, lastLine(stderr));
   }

@@ -1,13 +1,7 @@
 /** What a tar archive says about one of its members, free of the dialect that said it. */
 
 export type TarEntryType =
-  | 'file'
-  | 'directory'
-  | 'symlink'
-  | 'link'
-  | 'fifo'
-  | 'character-device'
-  | 'block-device';
+  'file' | 'directory' | 'symlink' | 'link' | 'fifo' | 'character-device' | 'block-device';
 
 export interface TarXattr {
   /** Byte text, like the value. */

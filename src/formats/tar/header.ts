@@ -43,7 +43,10 @@ export function hasValidChecksum(block: Buffer): boolean {
 
 export function decodeHeader(block: Buffer): RawHeader {
   if (!hasValidChecksum(block)) {
-    throw new ArchiveError('ARCHIVE_CORRUPT', 'the archive is damaged: a header has a wrong checksum');
+    throw new ArchiveError(
+      'ARCHIVE_CORRUPT',
+      'the archive is damaged: a header has a wrong checksum',
+    );
   }
   const magic = block.toString('latin1', 257, 265);
   const isUstar = magic.startsWith('ustar\0');

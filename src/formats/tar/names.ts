@@ -6,7 +6,6 @@ import { ArchiveError } from '../../errors.ts';
 
 /** Byte text of a name, for the functions of node:fs. Plain ASCII is the same either way, and cheaper as a string. */
 export function fsPath(byteText: string): string | Buffer {
-  // eslint-disable-next-line no-control-regex -- the whole of ASCII is meant
   return /^[\0-\x7f]*$/.test(byteText) ? byteText : Buffer.from(byteText, 'latin1');
 }
 

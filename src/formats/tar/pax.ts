@@ -15,10 +15,19 @@ export function parsePax(bytes: Buffer): readonly PaxRecord[] {
     const digits = space < 0 || space - at > 10 ? '' : bytes.toString('latin1', at, space);
     const end = /^\d+$/.test(digits) ? at + Number(digits) : 0;
     const equals = bytes.indexOf(0x3d, space);
-    if (end <= space || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) {
+    if (
+      end <= space ||
+      end > bytes.length ||
+      bytes[end - 1] !== 0x0a ||
+      equals < 0 ||
+      equals >= end
+    ) {
       // Some writers fill the header with NUL bytes.
       if (at > 0 && bytes.subarray(at).every((byte) => byte === 0)) return records;
-      throw new ArchiveError('ARCHIVE_CORRUPT', 'the archive is damaged: an extended header is malformed');
+      throw new ArchiveError(
+        'ARCHIVE_CORRUPT',
+        'the archive is damaged: an extended header is malformed',
+      );
     }
     records.push({
       key: bytes.toString('latin1', space + 1, equals),

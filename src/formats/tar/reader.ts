@@ -162,7 +162,11 @@ export class TarReader {
   }
 
   #endMark(): void {
-    if (this.#pax !== undefined || this.#longName !== undefined || this.#longLinkName !== undefined) {
+    if (
+      this.#pax !== undefined ||
+      this.#longName !== undefined ||
+      this.#longLinkName !== undefined
+    ) {
       throw corrupt('its last extended header belongs to no entry');
     }
     this.#state = 'half-end';
@@ -231,8 +235,7 @@ export class TarReader {
   #beginEntry(header: RawHeader, block: Buffer): void {
     const pax = this.#pax === undefined ? this.#globalPax : merge(this.#globalPax, this.#pax);
     const paxText = (key: string): string | undefined => last(pax, key);
-    const name =
-      paxText('GNU.sparse.name') ?? paxText('path') ?? this.#longName ?? header.name;
+    const name = paxText('GNU.sparse.name') ?? paxText('path') ?? this.#longName ?? header.name;
     const linkName = paxText('linkpath') ?? this.#longLinkName ?? header.linkName;
     if (name.includes('\0') || linkName.includes('\0')) throw badName(name, 'has a NUL byte');
     const storedBytes = numberOf(paxText('size'), 'size', name) ?? header.sizeBytes;
@@ -250,7 +253,8 @@ export class TarReader {
     };
     this.#open = open;
     if (!Object.hasOwn(TYPES, header.typeFlag)) {
-      const what = UNREADABLE[header.typeFlag] ?? `of the unknown type ${displayName(header.typeFlag)}`;
+      const what =
+        UNREADABLE[header.typeFlag] ?? `of the unknown type ${displayName(header.typeFlag)}`;
       throw new ArchiveError(
         'ARCHIVE_ENTRY_TYPE',
         `the archive has an entry that cannot be unpacked: ${displayName(name)} is ${what}`,
@@ -340,7 +344,8 @@ export class TarReader {
 
   #begin(open: OpenEntry): void {
     const entry = entryOf(open);
-    this.#pieces = open.sparseBytes === undefined ? [{ offset: 0, length: open.storedBytes }] : open.pieces;
+    this.#pieces =
+      open.sparseBytes === undefined ? [{ offset: 0, length: open.storedBytes }] : open.pieces;
     this.#piece = 0;
     this.#pieceDone = 0;
     this.#state = 'data';
@@ -531,7 +536,8 @@ function timeOf(value: string | undefined, name: string): PaxTime | undefined {
 
 function countLines(bytes: Buffer, from: number, to: number): number {
   let lines = 0;
-  for (let at = bytes.indexOf(0x0a, from); at >= 0 && at < to; at = bytes.indexOf(0x0a, at + 1)) lines++;
+  for (let at = bytes.indexOf(0x0a, from); at >= 0 && at < to; at = bytes.indexOf(0x0a, at + 1))
+    lines++;
   return lines;
 }
 

@@ -43,10 +43,19 @@ function metaOf(number: number, fields: Partial<ImageMeta> = {}): ImageMeta {
   };
 }
 
-async function withStore(images: readonly ImageMeta[], use: (layout: Layout) => Promise<void> | void): Promise<void> {
+async function withStore(
+  images: readonly ImageMeta[],
+  use: (layout: Layout) => Promise<void> | void,
+): Promise<void> {
   await withFolder(async (dir) => {
     const layout = createLayout('tank/jetpack' as DatasetName, dir);
-    for (const folder of [layout.dir.images, layout.dir.imageNames, layout.dir.leases, layout.dir.locks, path.join(dir, 'build')]) {
+    for (const folder of [
+      layout.dir.images,
+      layout.dir.imageNames,
+      layout.dir.leases,
+      layout.dir.locks,
+      path.join(dir, 'build'),
+    ]) {
       mkdirSync(folder, { recursive: true });
     }
     for (const meta of images) {
@@ -60,7 +69,10 @@ async function withStore(images: readonly ImageMeta[], use: (layout: Layout) => 
 
 function zfsOf(transcript: readonly Exchange[]) {
   const fake = replay(transcript);
-  return { zfs: createZfs({ run: fake.run, zfs: '/sbin/zfs', zpool: '/sbin/zpool' }), finish: fake.finish };
+  return {
+    zfs: createZfs({ run: fake.run, zfs: '/sbin/zfs', zpool: '/sbin/zpool' }),
+    finish: fake.finish,
+  };
 }
 
 describe('listing', () => {
@@ -156,8 +168,15 @@ describe('collecting', () => {
       ]);
       const report = await collectImages({ zfs, layout, clock });
       finish();
-      expect(report.removed).toEqual(['tank/jetpack/build/dead', asideDir(layout, 'dead'), `tank/jetpack/images/${idOf(2)}`]);
-      expect(report.kept.map(({ what }) => what)).toEqual(['tank/jetpack/build/alive', asideDir(layout, 'alive')]);
+      expect(report.removed).toEqual([
+        'tank/jetpack/build/dead',
+        asideDir(layout, 'dead'),
+        `tank/jetpack/images/${idOf(2)}`,
+      ]);
+      expect(report.kept.map(({ what }) => what)).toEqual([
+        'tank/jetpack/build/alive',
+        asideDir(layout, 'alive'),
+      ]);
       lease.release();
     });
   });
@@ -167,7 +186,11 @@ describe('collecting', () => {
       const { zfs, finish } = zfsOf([
         listing('tank/jetpack/build', []),
         listing('tank/jetpack/images', [idOf(1), idOf(2)]),
-        { command: `zfs destroy -r tank/jetpack/images/${idOf(1)}`, status: 1, stderr: `cannot destroy 'tank/jetpack/images/${idOf(1)}': filesystem has dependent clones\nuse '-R' to destroy the following datasets:\ntank/x\n` },
+        {
+          command: `zfs destroy -r tank/jetpack/images/${idOf(1)}`,
+          status: 1,
+          stderr: `cannot destroy 'tank/jetpack/images/${idOf(1)}': filesystem has dependent clones\nuse '-R' to destroy the following datasets:\ntank/x\n`,
+        },
         { command: `zfs destroy -r tank/jetpack/images/${idOf(2)}` },
       ]);
       const report = await collectImages({ zfs, layout, clock });
@@ -180,11 +203,19 @@ describe('collecting', () => {
   test('only says what it would do, when asked', async () => {
     await withStore([], async (layout) => {
       mkdirSync(asideDir(layout, 'dead'));
-      const { zfs } = zfsOf([listing('tank/jetpack/build', ['dead']), listing('tank/jetpack/images', [])]);
+      const { zfs } = zfsOf([
+        listing('tank/jetpack/build', ['dead']),
+        listing('tank/jetpack/images', []),
+      ]);
       const report = await collectImages({ zfs, layout, clock }, { dryRun: true });
       expect(report.removed).toEqual(['tank/jetpack/build/dead', asideDir(layout, 'dead')]);
-      const again = zfsOf([listing('tank/jetpack/build', ['dead']), listing('tank/jetpack/images', [])]);
-      expect(await collectImages({ zfs: again.zfs, layout, clock }, { dryRun: true })).toEqual(report);
+      const again = zfsOf([
+        listing('tank/jetpack/build', ['dead']),
+        listing('tank/jetpack/images', []),
+      ]);
+      expect(await collectImages({ zfs: again.zfs, layout, clock }, { dryRun: true })).toEqual(
+        report,
+      );
     });
   });
 });

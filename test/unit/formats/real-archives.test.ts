@@ -124,7 +124,12 @@ describe('GNU tar', () => {
     const { listing } = await roundTrip('tar', ['--format=posix'], (dir) => {
       makeTree(dir, false);
       execFileSync('touch', ['-d', '1965-01-01 00:00:00.25 UTC', path.join(dir, 'rootfs/empty')]);
-      execFileSync('touch', ['-h', '-d', '2020-01-01 00:00:00.123456789 UTC', path.join(dir, 'rootfs/bin/tool-3')]);
+      execFileSync('touch', [
+        '-h',
+        '-d',
+        '2020-01-01 00:00:00.123456789 UTC',
+        path.join(dir, 'rootfs/bin/tool-3'),
+      ]);
     });
     expect(listing).toContain(' -157766400.250000 ');
     expect(listing).toContain(' 1577836800.123456 ');
@@ -140,12 +145,34 @@ describe('GNU tar', () => {
 
   test('extended attributes with any bytes, capabilities among them', async () => {
     const capability = '0x0100000200200000000000000000000000000000';
-    const { specials } = await roundTrip('tar', ['--format=posix', '--xattrs', '--xattrs-include=*'], (dir) => {
-      makeTree(dir, false);
-      execFileSync('setfattr', ['-n', 'security.capability', '-v', capability, path.join(dir, 'rootfs/bin/tool')]);
-      execFileSync('setfattr', ['-n', 'trusted.mine', '-v', '0xff0a00c3', path.join(dir, 'rootfs/tmp')]);
-    });
-    expect(specials.xattrs.map(({ path: file, name, value }) => [file, name, Buffer.from(value, 'latin1').toString('hex')])).toEqual(
+    const { specials } = await roundTrip(
+      'tar',
+      ['--format=posix', '--xattrs', '--xattrs-include=*'],
+      (dir) => {
+        makeTree(dir, false);
+        execFileSync('setfattr', [
+          '-n',
+          'security.capability',
+          '-v',
+          capability,
+          path.join(dir, 'rootfs/bin/tool'),
+        ]);
+        execFileSync('setfattr', [
+          '-n',
+          'trusted.mine',
+          '-v',
+          '0xff0a00c3',
+          path.join(dir, 'rootfs/tmp'),
+        ]);
+      },
+    );
+    expect(
+      specials.xattrs.map(({ path: file, name, value }) => [
+        file,
+        name,
+        Buffer.from(value, 'latin1').toString('hex'),
+      ]),
+    ).toEqual(
       expect.arrayContaining([
         ['bin/tool', 'security.capability', capability.slice(2)],
         ['tmp', 'trusted.mine', 'ff0a00c3'],
@@ -161,7 +188,17 @@ describe('GNU tar', () => {
       mkdirSync(path.join(dir, 'rootfs/dev'));
       execFileSync('mknod', [path.join(dir, 'rootfs/dev/null'), 'c', '1', '3']);
       execFileSync('mkfifo', [path.join(dir, 'rootfs/run')]);
-      const apply = (root: string, files: { readonly nodes: readonly { readonly path: string; readonly kind: string; readonly major: number; readonly minor: number }[] }) => {
+      const apply = (
+        root: string,
+        files: {
+          readonly nodes: readonly {
+            readonly path: string;
+            readonly kind: string;
+            readonly major: number;
+            readonly minor: number;
+          }[];
+        },
+      ) => {
         for (const { path: file, kind, major, minor } of files.nodes) {
           const numbers = kind === 'p' ? [] : [String(major), String(minor)];
           execFileSync('mknod', [path.join(root, file), kind, ...numbers]);
@@ -183,11 +220,21 @@ describe('bsdtar', () => {
   });
 
   test('extended attributes in both of its spellings, and sparse files', async () => {
-    const { specials } = await roundTrip('bsdtar', ['--format=pax', '--xattrs', '--read-sparse'], (dir) => {
-      makeTree(dir, false);
-      makeSparse(dir, 5);
-      execFileSync('setfattr', ['-n', 'user.a', '-v', '0x00ff', path.join(dir, 'rootfs/bin/tool')]);
-    });
+    const { specials } = await roundTrip(
+      'bsdtar',
+      ['--format=pax', '--xattrs', '--read-sparse'],
+      (dir) => {
+        makeTree(dir, false);
+        makeSparse(dir, 5);
+        execFileSync('setfattr', [
+          '-n',
+          'user.a',
+          '-v',
+          '0x00ff',
+          path.join(dir, 'rootfs/bin/tool'),
+        ]);
+      },
+    );
     expect(specials.xattrs).toContainEqual({ path: 'bin/tool', name: 'user.a', value: '\0\xff' });
   });
 });
@@ -197,7 +244,10 @@ test('holes stay holes, and long runs of zeros become some', async () => {
     const dir = path.join(outer, 'source');
     mkdirSync(dir);
     makeTree(dir, false);
-    writeFileSync(path.join(dir, 'rootfs/zeros'), Buffer.concat([Buffer.from('x'), Buffer.alloc(4 << 20)]));
+    writeFileSync(
+      path.join(dir, 'rootfs/zeros'),
+      Buffer.concat([Buffer.from('x'), Buffer.alloc(4 << 20)]),
+    );
     const { root } = await unpack(outer, pack(dir, 'tar', []));
     expect(lstatSync(path.join(root, 'zeros')).size).toBe((4 << 20) + 1);
     expect(lstatSync(path.join(root, 'zeros')).blocks * 512).toBeLessThan(512 * 1024);

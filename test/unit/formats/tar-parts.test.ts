@@ -32,7 +32,12 @@ describe('names', () => {
         if (hasParent) expect(() => normaliseName(name, limits)).toThrow('leads out of it');
         else {
           const normal = normaliseName(name, limits);
-          expect(normal).toBe(name.split('/').filter((part) => part !== '' && part !== '.').join('/'));
+          expect(normal).toBe(
+            name
+              .split('/')
+              .filter((part) => part !== '' && part !== '.')
+              .join('/'),
+          );
           if (normal !== '') expect(normaliseName(`./${normal}/`, limits)).toBe(normal);
         }
       }),
@@ -50,16 +55,30 @@ describe('names', () => {
 
 describe('extended headers', () => {
   test('give back whatever was put in, byte for byte', () => {
-    const bytes = fc.uint8Array({ maxLength: 300 }).map((data) => Buffer.from(data).toString('latin1'));
+    const bytes = fc
+      .uint8Array({ maxLength: 300 })
+      .map((data) => Buffer.from(data).toString('latin1'));
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z.]{1,20}$/), bytes), { maxLength: 5 }), (records) => {
-        const block = Buffer.concat(records.map(([key, value]) => paxRecord(key, value)));
-        expect(parsePax(block)).toEqual(records.map(([key, value]) => ({ key, value })));
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z.]{1,20}$/), bytes), { maxLength: 5 }),
+        (records) => {
+          const block = Buffer.concat(records.map(([key, value]) => paxRecord(key, value)));
+          expect(parsePax(block)).toEqual(records.map(([key, value]) => ({ key, value })));
+        },
+      ),
     );
   });
 
-  test.each(['x', '5 a=b', '6 a=b', '0 a=b\n', '-6 a=b\n', '7 a=b\n', '6 a_b\n', '999999999999 a=b\n'])('%j is malformed', (text) => {
+  test.each([
+    'x',
+    '5 a=b',
+    '6 a=b',
+    '0 a=b\n',
+    '-6 a=b\n',
+    '7 a=b\n',
+    '6 a_b\n',
+    '999999999999 a=b\n',
+  ])('%j is malformed', (text) => {
     expect(() => parsePax(Buffer.from(text))).toThrow('malformed');
   });
 
@@ -76,7 +95,8 @@ describe('extended headers', () => {
   });
 
   test('a time that is none', () => {
-    for (const text of ['', '.5', '1e9', 'x', '1.-5', '99999999999999999999']) expect(parsePaxTime(text)).toBeUndefined();
+    for (const text of ['', '.5', '1e9', 'x', '1.-5', '99999999999999999999'])
+      expect(parsePaxTime(text)).toBeUndefined();
   });
 });
 
@@ -127,7 +147,12 @@ describe('what a file is', () => {
   });
 
   test('nothing that is understood', () => {
-    for (const bytes of [Buffer.alloc(0), Buffer.alloc(2048), Buffer.from('#!/bin/sh\n'.repeat(100)), plain.subarray(0, 200)]) {
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.alloc(2048),
+      Buffer.from('#!/bin/sh\n'.repeat(100)),
+      plain.subarray(0, 200),
+    ]) {
       expect(sniffCompression(bytes)).toBeUndefined();
     }
   });

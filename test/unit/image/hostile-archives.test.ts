@@ -1,5 +1,12 @@
 /** What an archive must not do to the host, each attack with the error that stops it (DESIGN, invariant 6). */
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { bzip2Compress, xzCompress } from '../../support/compress.ts';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -25,7 +32,11 @@ async function errorOf(archive: Buffer, options: UnpackOptions = {}): Promise<st
 }
 
 const attacks: readonly (readonly [string, readonly TarMember[], string])[] = [
-  ['a name with .. at the end of a way', [{ name: 'rootfs/../../victim', data: 'x' }], 'ARCHIVE_ESCAPE'],
+  [
+    'a name with .. at the end of a way',
+    [{ name: 'rootfs/../../victim', data: 'x' }],
+    'ARCHIVE_ESCAPE',
+  ],
   ['a name that begins with ..', [{ name: '../victim', data: 'x' }], 'ARCHIVE_ESCAPE'],
   ['a .. that stays inside', [{ name: 'rootfs/a/../b', data: 'x' }], 'ARCHIVE_ESCAPE'],
   ['an absolute name beside rootfs', [{ name: '/victim', data: 'x' }], 'ARCHIVE_LAYOUT'],
@@ -65,17 +76,30 @@ const attacks: readonly (readonly [string, readonly TarMember[], string])[] = [
   ],
   [
     'a folder in the place of a symlink',
-    [
-      { name: 'rootfs/a', type: '2', link: '..' },
-      { name: 'rootfs/a/' },
-    ],
+    [{ name: 'rootfs/a', type: '2', link: '..' }, { name: 'rootfs/a/' }],
     'ARCHIVE_DUPLICATE',
   ],
   ['rootfs itself as a symlink', [{ name: 'rootfs', type: '2', link: '..' }], 'ARCHIVE_LAYOUT'],
-  ['a hard link out of the archive', [{ name: 'rootfs/a', type: '1', link: '../victim' }], 'ARCHIVE_ESCAPE'],
-  ['a hard link to an absolute name', [{ name: 'rootfs/a', type: '1', link: '/etc/passwd' }], 'ARCHIVE_HARD_LINK'],
-  ['a hard link to the manifest', [{ name: 'rootfs/a', type: '1', link: 'manifest' }], 'ARCHIVE_HARD_LINK'],
-  ['a hard link to what is not there', [{ name: 'rootfs/a', type: '1', link: 'rootfs/b' }], 'ARCHIVE_HARD_LINK'],
+  [
+    'a hard link out of the archive',
+    [{ name: 'rootfs/a', type: '1', link: '../victim' }],
+    'ARCHIVE_ESCAPE',
+  ],
+  [
+    'a hard link to an absolute name',
+    [{ name: 'rootfs/a', type: '1', link: '/etc/passwd' }],
+    'ARCHIVE_HARD_LINK',
+  ],
+  [
+    'a hard link to the manifest',
+    [{ name: 'rootfs/a', type: '1', link: 'manifest' }],
+    'ARCHIVE_HARD_LINK',
+  ],
+  [
+    'a hard link to what is not there',
+    [{ name: 'rootfs/a', type: '1', link: 'rootfs/b' }],
+    'ARCHIVE_HARD_LINK',
+  ],
   [
     'a hard link through a symlink',
     [
@@ -86,10 +110,7 @@ const attacks: readonly (readonly [string, readonly TarMember[], string])[] = [
   ],
   [
     'a hard link to a folder',
-    [
-      { name: 'rootfs/d/' },
-      { name: 'rootfs/a', type: '1', link: 'rootfs/d' },
-    ],
+    [{ name: 'rootfs/d/' }, { name: 'rootfs/a', type: '1', link: 'rootfs/d' }],
     'ARCHIVE_HARD_LINK',
   ],
   [
@@ -133,24 +154,60 @@ const attacks: readonly (readonly [string, readonly TarMember[], string])[] = [
     'ARCHIVE_DUPLICATE',
   ],
   ['a third name at the top', [{ name: 'extra', data: '' }], 'ARCHIVE_LAYOUT'],
-  ['a name of 5000 bytes', [{ name: 'x', pax: { path: `rootfs/${'a/'.repeat(2496)}b` } }], 'ARCHIVE_NAME_TOO_LONG'],
-  ['a file name of 256 bytes', [{ name: 'x', pax: { path: `rootfs/${'a'.repeat(256)}` } }], 'ARCHIVE_NAME_TOO_LONG'],
+  [
+    'a name of 5000 bytes',
+    [{ name: 'x', pax: { path: `rootfs/${'a/'.repeat(2496)}b` } }],
+    'ARCHIVE_NAME_TOO_LONG',
+  ],
+  [
+    'a file name of 256 bytes',
+    [{ name: 'x', pax: { path: `rootfs/${'a'.repeat(256)}` } }],
+    'ARCHIVE_NAME_TOO_LONG',
+  ],
   ['a name with a NUL byte', [{ name: 'x', pax: { path: 'rootfs/a\0b' } }], 'ARCHIVE_ENTRY_NAME'],
-  ['a link with a NUL byte', [{ name: 'rootfs/a', type: '2', pax: { linkpath: '/\0b' } }], 'ARCHIVE_ENTRY_NAME'],
+  [
+    'a link with a NUL byte',
+    [{ name: 'rootfs/a', type: '2', pax: { linkpath: '/\0b' } }],
+    'ARCHIVE_ENTRY_NAME',
+  ],
   ['an empty name', [{ name: '' }], 'ARCHIVE_ENTRY_NAME'],
   ['a symlink to nothing', [{ name: 'rootfs/a', type: '2' }], 'ARCHIVE_ENTRY_NAME'],
   ['a wrong checksum', [{ name: 'rootfs/a', badChecksum: true }], 'ARCHIVE_CORRUPT'],
-  ['a size that is no number', [{ name: 'rootfs/a', patch: (block) => block.write('zz', 124) }], 'ARCHIVE_CORRUPT'],
+  [
+    'a size that is no number',
+    [{ name: 'rootfs/a', patch: (block) => block.write('zz', 124) }],
+    'ARCHIVE_CORRUPT',
+  ],
   ['a negative size', [{ name: 'rootfs/a', size: -1 }], 'ARCHIVE_CORRUPT'],
-  ['a negative size in the extended header', [{ name: 'rootfs/a', pax: { size: '-1' } }], 'ARCHIVE_CORRUPT'],
+  [
+    'a negative size in the extended header',
+    [{ name: 'rootfs/a', pax: { size: '-1' } }],
+    'ARCHIVE_CORRUPT',
+  ],
   ['an owner that means nobody', [{ name: 'rootfs/a', uid: 0xffffffff }], 'ARCHIVE_CORRUPT'],
-  ['a size beyond what numbers hold', [{ name: 'rootfs/a', patch: (block) => block.fill(0xef, 124, 136) }], 'ARCHIVE_CORRUPT'],
+  [
+    'a size beyond what numbers hold',
+    [{ name: 'rootfs/a', patch: (block) => block.fill(0xef, 124, 136) }],
+    'ARCHIVE_CORRUPT',
+  ],
   ['a declared size beyond the limit', [{ name: 'rootfs/a', size: 2 ** 45 }], 'ARCHIVE_TOO_LARGE'],
   ['an unknown kind of entry', [{ name: 'rootfs/a', type: 'Q' }], 'ARCHIVE_ENTRY_TYPE'],
   ['the continuation of another volume', [{ name: 'rootfs/a', type: 'M' }], 'ARCHIVE_ENTRY_TYPE'],
-  ['an extended header beyond the limit', [{ name: 'x', type: 'x', size: 2 ** 30 }], 'ARCHIVE_HEADER_TOO_LARGE'],
-  ['a long name beyond the limit', [{ name: 'x', type: 'L', size: 2 ** 30, magic: 'gnu' }], 'ARCHIVE_HEADER_TOO_LARGE'],
-  ['a malformed extended header', [{ name: 'x', type: 'x', data: '99999 path=a\n' }], 'ARCHIVE_CORRUPT'],
+  [
+    'an extended header beyond the limit',
+    [{ name: 'x', type: 'x', size: 2 ** 30 }],
+    'ARCHIVE_HEADER_TOO_LARGE',
+  ],
+  [
+    'a long name beyond the limit',
+    [{ name: 'x', type: 'L', size: 2 ** 30, magic: 'gnu' }],
+    'ARCHIVE_HEADER_TOO_LARGE',
+  ],
+  [
+    'a malformed extended header',
+    [{ name: 'x', type: 'x', data: '99999 path=a\n' }],
+    'ARCHIVE_CORRUPT',
+  ],
 ];
 
 describe('an archive is refused when it has', () => {
@@ -159,7 +216,10 @@ describe('an archive is refused when it has', () => {
   });
 
   test('a manifest that is a symlink', async () => {
-    const archive = tar([{ name: 'manifest', type: '2', link: '/etc/passwd' }, { name: 'rootfs/' }]);
+    const archive = tar([
+      { name: 'manifest', type: '2', link: '/etc/passwd' },
+      { name: 'rootfs/' },
+    ]);
     expect(await errorOf(archive)).toBe('ARCHIVE_LAYOUT');
   });
 
@@ -173,21 +233,33 @@ describe('an archive is refused when it has', () => {
 
   test('a manifest beyond the limit', async () => {
     const archive = tar([{ name: 'manifest', data: 'x'.repeat(101) }, { name: 'rootfs/' }]);
-    expect(await errorOf(archive, { limits: { manifestBytes: 100 } })).toBe('ARCHIVE_MANIFEST_TOO_LARGE');
+    expect(await errorOf(archive, { limits: { manifestBytes: 100 } })).toBe(
+      'ARCHIVE_MANIFEST_TOO_LARGE',
+    );
   });
 
   test('more entries than allowed', async () => {
     const members = Array.from({ length: 50 }, (_, index) => ({ name: `rootfs/${String(index)}` }));
-    expect(await errorOf(aci(members), { limits: { entries: 40 } })).toBe('ARCHIVE_TOO_MANY_ENTRIES');
+    expect(await errorOf(aci(members), { limits: { entries: 40 } })).toBe(
+      'ARCHIVE_TOO_MANY_ENTRIES',
+    );
   });
 
   test('more bytes in its files than allowed', async () => {
-    const members = [{ name: 'rootfs/a', data: 'x'.repeat(600) }, { name: 'rootfs/b', data: 'x'.repeat(600) }];
+    const members = [
+      { name: 'rootfs/a', data: 'x'.repeat(600) },
+      { name: 'rootfs/b', data: 'x'.repeat(600) },
+    ];
     expect(await errorOf(aci(members), { limits: { treeBytes: 1000 } })).toBe('ARCHIVE_TOO_LARGE');
   });
 
   test('a hole of exabytes', async () => {
-    const sparse = { 'GNU.sparse.major': '0', 'GNU.sparse.minor': '1', 'GNU.sparse.size': String(2 ** 52), 'GNU.sparse.map': '0,0' };
+    const sparse = {
+      'GNU.sparse.major': '0',
+      'GNU.sparse.minor': '1',
+      'GNU.sparse.size': String(2 ** 52),
+      'GNU.sparse.map': '0,0',
+    };
     expect(await errorOf(aci([{ name: 'rootfs/a', pax: sparse }]))).toBe('ARCHIVE_TOO_LARGE');
   });
 
@@ -200,7 +272,9 @@ describe('an archive is refused when it has', () => {
     const bomb = compress(aci([{ name: 'rootfs/zeros', data: Buffer.alloc(8 * 1024 * 1024) }]));
     const limits = { ratio: 100, ratioFromBytes: 1024 * 1024 };
     expect(await errorOf(bomb, { limits })).toBe('ARCHIVE_RATIO');
-    expect(await errorOf(bomb, { limits: { tarBytes: 4 * 1024 * 1024 } })).toBe('ARCHIVE_TOO_LARGE');
+    expect(await errorOf(bomb, { limits: { tarBytes: 4 * 1024 * 1024 } })).toBe(
+      'ARCHIVE_TOO_LARGE',
+    );
   });
 
   test('data behind its end mark', async () => {
@@ -210,7 +284,12 @@ describe('an archive is refused when it has', () => {
   });
 
   test('a block of zeros between its entries', async () => {
-    const archive = Buffer.concat([tar([], Buffer.alloc(0)), aci([]).subarray(0, -1024), Buffer.alloc(512), aci([])]);
+    const archive = Buffer.concat([
+      tar([], Buffer.alloc(0)),
+      aci([]).subarray(0, -1024),
+      Buffer.alloc(512),
+      aci([]),
+    ]);
     expect(await errorOf(archive)).toBe('ARCHIVE_CORRUPT');
   });
 
@@ -262,9 +341,32 @@ describe('a truncated archive', () => {
     ['xz', xzCompress],
     ['bzip2', bzip2Compress],
   ])('or longer than its %s data is refused', async (_, compress) => {
-    const garbage = Buffer.concat([compress(whole), Buffer.from('garbage, and more of it, for a whole line')]);
+    const garbage = Buffer.concat([
+      compress(whole),
+      Buffer.from('garbage, and more of it, for a whole line'),
+    ]);
     expect(await errorOf(garbage)).toBe('ARCHIVE_TRAILING_DATA');
     expect(await errorOf(garbage, { pieceBytes: 7 })).toBe('ARCHIVE_TRAILING_DATA');
+  });
+});
+
+describe('a source that fails', () => {
+  test.each([
+    ['no', (bytes: Buffer) => bytes],
+    ['gzip', (bytes: Buffer) => gzipSync(bytes)],
+    ['zstd', (bytes: Buffer) => zstdCompressSync(bytes)],
+    ['xz', xzCompress],
+    ['bzip2', bzip2Compress],
+  ])('ends the work with its own error, with %s compression', async (_, compress) => {
+    const bytes = compress(whole);
+    async function* failing(): AsyncGenerator<Buffer> {
+      await Promise.resolve();
+      yield bytes.subarray(0, bytes.length / 2);
+      throw new Error('the line is cut');
+    }
+    await withFolder(async (outer) => {
+      await expect(unpack(outer, failing())).rejects.toThrow('the line is cut');
+    });
   });
 });
 
@@ -288,16 +390,31 @@ describe('whatever bytes are changed', () => {
 describe('names are bytes', () => {
   test('newlines, spaces, latin1 and UTF-8 survive as they are', async () => {
     await withFolder(async (outer) => {
-      const names = ['new\nline', 'sp ace', 'caf\xe9', Buffer.from('café').toString('latin1'), '\\', '\x01'];
-      const { root } = await unpack(outer, aci(names.map((name) => ({ name: `rootfs/${name}`, data: name }))));
+      const names = [
+        'new\nline',
+        'sp ace',
+        'caf\xe9',
+        Buffer.from('café').toString('latin1'),
+        '\\',
+        '\x01',
+      ];
+      const { root } = await unpack(
+        outer,
+        aci(names.map((name) => ({ name: `rootfs/${name}`, data: name }))),
+      );
       expect(readdirSync(root, { encoding: 'latin1' }).sort()).toEqual(names.sort());
-      expect(existsSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0x63, 0x61, 0x66, 0xe9])]))).toBe(true);
+      expect(
+        existsSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0x63, 0x61, 0x66, 0xe9])])),
+      ).toBe(true);
     });
   });
 
   test('so are the targets of symlinks', async () => {
     await withFolder(async (outer) => {
-      const { root } = await unpack(outer, aci([{ name: 'rootfs/l', type: '2', link: '/caf\xe9' }]));
+      const { root } = await unpack(
+        outer,
+        aci([{ name: 'rootfs/l', type: '2', link: '/caf\xe9' }]),
+      );
       expect(readlinkSync(`${root}/l`, { encoding: 'buffer' }).toString('latin1')).toBe('/caf\xe9');
     });
   });

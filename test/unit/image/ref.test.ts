@@ -8,8 +8,20 @@ import { requireTrust } from '../../../src/trust/gate.ts';
 describe('a name of an image', () => {
   test.each([
     ['example.com/app', { kind: 'name', name: 'example.com/app', labels: [] }],
-    ['example.com/app:1.0', { name: 'example.com/app', labels: [{ name: 'version', value: '1.0' }] }],
-    ['app:1,arch=amd64,os=linux', { labels: [{ name: 'version', value: '1' }, { name: 'arch', value: 'amd64' }, { name: 'os', value: 'linux' }] }],
+    [
+      'example.com/app:1.0',
+      { name: 'example.com/app', labels: [{ name: 'version', value: '1.0' }] },
+    ],
+    [
+      'app:1,arch=amd64,os=linux',
+      {
+        labels: [
+          { name: 'version', value: '1' },
+          { name: 'arch', value: 'amd64' },
+          { name: 'os', value: 'linux' },
+        ],
+      },
+    ],
     ['app,version=1', { labels: [{ name: 'version', value: '1' }] }],
     ['beef', { kind: 'name', name: 'beef', hexPrefix: 'beef' }],
     ['beef:1', { kind: 'name', name: 'beef', hexPrefix: undefined }],
@@ -19,7 +31,20 @@ describe('a name of an image', () => {
     expect(parseImageRef(text)).toMatchObject(ref);
   });
 
-  test.each(['', ':1', 'app:', 'App', 'app,', 'app,arch', 'app,=x', '../x', '/etc', 'docker://x', 'a b', '-rf'])('%j names none', (text) => {
+  test.each([
+    '',
+    ':1',
+    'app:',
+    'App',
+    'app,',
+    'app,arch',
+    'app,=x',
+    '../x',
+    '/etc',
+    'docker://x',
+    'a b',
+    '-rf',
+  ])('%j names none', (text) => {
     expect(() => parseImageRef(text)).toThrow(ImageError);
   });
 
@@ -51,6 +76,8 @@ describe('the gate', () => {
       caught = error;
     }
     expect(caught).toMatchObject({ code: 'IMAGE_UNSIGNED', message: 'app.aci is not signed' });
-    expect(caught instanceof ImageError && caught.remedies.join()).toContain('--insecure-options=image');
+    expect(caught instanceof ImageError && caught.remedies.join()).toContain(
+      '--insecure-options=image',
+    );
   });
 });

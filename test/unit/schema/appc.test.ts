@@ -17,7 +17,8 @@ import {
   renderPath,
 } from '../../../src/schema/appc.ts';
 
-const takes = (schema: z.ZodMiniType, value: unknown): boolean => z.safeParse(schema, value).success;
+const takes = (schema: z.ZodMiniType, value: unknown): boolean =>
+  z.safeParse(schema, value).success;
 
 describe('names', () => {
   test('that the specification allows are read', () => {
@@ -43,10 +44,13 @@ describe('names', () => {
 
   test('that are strict are read, whatever the text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom('a', '0', '-', '.', '/', '_', 'B', '\n') }), (text) => {
-        if (isStrictName(text)) expect(takes(AcName, text)).toBe(true);
-        if (takes(AcName, text)) expect(takes(AcIdentifier, text)).toBe(true);
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom('a', '0', '-', '.', '/', '_', 'B', '\n') }),
+        (text) => {
+          if (isStrictName(text)) expect(takes(AcName, text)).toBe(true);
+          if (takes(AcName, text)) expect(takes(AcIdentifier, text)).toBe(true);
+        },
+      ),
     );
   });
 
@@ -105,32 +109,42 @@ describe('quantities', () => {
     expect(quantity && amountOf(quantity)).toBe(amount);
   });
 
-  test.each(['', '-1', '1 G', 'G', '1Gb', '1.', '.5', '1e3', '0x10', 'NaN', '١', 'Infinity', '1__proto__'])(
-    '%j is none',
-    (text) => {
-      expect(parseQuantity(text)).toBeUndefined();
-    },
-  );
+  test.each([
+    '',
+    '-1',
+    '1 G',
+    'G',
+    '1Gb',
+    '1.',
+    '.5',
+    '1e3',
+    '0x10',
+    'NaN',
+    '١',
+    'Infinity',
+    '1__proto__',
+  ])('%j is none', (text) => {
+    expect(parseQuantity(text)).toBeUndefined();
+  });
 
   test('are exact, however many digits they have', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 10n ** 18n }), fc.nat(999), (whole, thousandths) => {
         const quantity = parseQuantity(`${String(whole)}.${String(thousandths).padStart(3, '0')}`);
         if (quantity === undefined) throw new Error('none');
-        expect((quantity.numerator * 1000n) / quantity.denominator).toBe(whole * 1000n + BigInt(thousandths));
+        expect((quantity.numerator * 1000n) / quantity.denominator).toBe(
+          whole * 1000n + BigInt(thousandths),
+        );
       }),
     );
   });
 });
 
 test('isolators are found by name, with their values parsed', () => {
-  const isolators = z.parse(
-    z.array(z.looseObject({ name: AcIdentifier, value: z.unknown() })),
-    [
-      { name: 'os/linux/no-new-privileges', value: true },
-      { name: 'resource/memory', value: { limit: '64Mi' } },
-    ],
-  );
+  const isolators = z.parse(z.array(z.looseObject({ name: AcIdentifier, value: z.unknown() })), [
+    { name: 'os/linux/no-new-privileges', value: true },
+    { name: 'resource/memory', value: { limit: '64Mi' } },
+  ]);
   expect(findIsolator(isolators, 'os/linux/no-new-privileges')).toBe(true);
   const limit = findIsolator(isolators, 'resource/memory')?.limit;
   expect(limit && amountOf(limit)).toBe(64 * 2 ** 20);

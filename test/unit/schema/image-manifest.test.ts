@@ -46,7 +46,9 @@ describe('a manifest', () => {
         userLabels: { tier: 'web' },
         future: { nested: [null, 1] },
       },
-      dependencies: [{ imageName: 'example.com/base', imageID: `sha512-${'a'.repeat(128)}`, size: 22 }],
+      dependencies: [
+        { imageName: 'example.com/base', imageID: `sha512-${'a'.repeat(128)}`, size: 22 },
+      ],
       pathWhitelist: ['/etc/passwd'],
       annotations: [
         { name: 'created', value: '2016-02-24T13:01:31.5+01:00' },
@@ -71,39 +73,167 @@ describe('a manifest', () => {
     ['not JSON', '{', ': it is not JSON'],
     ['a list', [], ': must be an object'],
     ['of a pod', { ...minimal, acKind: 'PodManifest' }, 'acKind: must be "ImageManifest"'],
-    ['of another version', { ...minimal, acVersion: '1.2.3' }, 'acVersion: is of another major version'],
+    [
+      'of another version',
+      { ...minimal, acVersion: '1.2.3' },
+      'acVersion: is of another major version',
+    ],
     ['without a version', { ...minimal, acVersion: undefined }, 'acVersion: is missing'],
     ['with upper case in its name', { ...minimal, name: 'Example' }, 'name: must be lower-case'],
-    ['with a label called name', { ...minimal, labels: [{ name: 'name', value: 'x' }] }, 'labels[0].name: no label may be'],
-    ['with a label twice', { ...minimal, labels: [{ name: 'a', value: '' }, { name: 'a', value: '' }] }, 'labels[1]: the label "a" is there twice'],
+    [
+      'with a label called name',
+      { ...minimal, labels: [{ name: 'name', value: 'x' }] },
+      'labels[0].name: no label may be',
+    ],
+    [
+      'with a label twice',
+      {
+        ...minimal,
+        labels: [
+          { name: 'a', value: '' },
+          { name: 'a', value: '' },
+        ],
+      },
+      'labels[1]: the label "a" is there twice',
+    ],
     ['with an app without a user', { ...minimal, app: { group: '0' } }, 'app.user: is missing'],
-    ['with a NUL in its exec', withApp({ exec: ['a\0b'] }), 'app.exec[0]: must not contain a NUL byte'],
-    ['with an unknown event', withApp({ eventHandlers: [{ name: 'stop', exec: ['x'] }] }), 'app.eventHandlers[0].name: must be "pre-start" or "post-stop"'],
-    ['with an event twice', withApp({ eventHandlers: [{ name: 'pre-start', exec: ['x'] }, { name: 'pre-start', exec: ['x'] }] }), 'app.eventHandlers[1]: the event handler "pre-start" is there twice'],
-    ['with a relative working directory', withApp({ workingDirectory: 'srv' }), 'app.workingDirectory: must be an absolute path'],
-    ['with a variable twice', withApp({ environment: [{ name: 'A', value: '1' }, { name: 'A', value: '2' }] }), 'app.environment[1]: the variable "A" is there twice'],
-    ['with a variable of a wrong name', withApp({ environment: [{ name: '1A', value: '1' }] }), 'app.environment[0].name: must begin with'],
-    ['with a mount point of a wrong name', withApp({ mountPoints: [{ name: 'a', path: '/a' }, { name: 'A', path: '/b' }] }), 'app.mountPoints[1].name: must be lower-case'],
-    ['with a port of 0', withApp({ ports: [{ name: 'a', protocol: 'tcp', port: 0 }] }), 'app.ports[0].port: must be at least 1'],
-    ['with ports beyond the last', withApp({ ports: [{ name: 'a', protocol: 'tcp', port: 65000, count: 537 }] }), 'app.ports[0].count: 537 ports from 65000 on go beyond 65535'],
-    ['with a relative whitelist', { ...minimal, pathWhitelist: ['etc'] }, 'pathWhitelist[0]: must be an absolute path'],
-    ['with a dependency of half an id', { ...minimal, dependencies: [{ imageName: 'a', imageID: 'sha512-abc' }] }, 'dependencies[0].imageID: must be "sha512-"'],
-    ['created at no time', { ...minimal, annotations: [{ name: 'created', value: '2016-02-24' }] }, 'annotations[0].value: must be a time'],
-    ['with a home page that is none', { ...minimal, annotations: [{ name: 'homepage', value: 'javascript:x' }] }, 'annotations[0].value: must be an http'],
-    ['with an unreadable amount', withApp({ isolators: [{ name: 'resource/memory', value: { limit: '1 GB' } }] }), 'app.isolators[0].value.limit: must be an amount'],
-    ['with a request above its limit', withApp({ isolators: [{ name: 'resource/memory', value: { limit: '1G', request: '1Gi' } }] }), 'app.isolators[0].value: its request is above its limit'],
-    ['with an isolator twice', withApp({ isolators: [{ name: 'os/linux/cpu-shares', value: 2 }, { name: 'os/linux/cpu-shares', value: 2 }] }), 'app.isolators[1].name: the isolator os/linux/cpu-shares is there twice'],
-    ['with isolators that exclude each other', withApp({ isolators: [{ name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_KILL'] } }, { name: 'os/linux/capabilities-remove-set', value: { set: ['kill'] } }] }), 'app.isolators[1].name: os/linux/capabilities-remove-set and os/linux/capabilities-retain-set exclude each other'],
-    ['with an isolator of pods', withApp({ isolators: [{ name: 'os/unix/sysctl', value: {} }] }), 'app.isolators[0].name: os/unix/sysctl is for pods'],
-    ['with an empty set', withApp({ isolators: [{ name: 'os/linux/seccomp-remove-set', value: { set: [] } }] }), 'app.isolators[0].value.set: must not be empty'],
-    ['with bandwidth that is no default', withApp({ isolators: [{ name: 'resource/network-bandwidth', value: { limit: '1M' } }] }), 'app.isolators[0].value.default: must be true'],
+    [
+      'with a NUL in its exec',
+      withApp({ exec: ['a\0b'] }),
+      'app.exec[0]: must not contain a NUL byte',
+    ],
+    [
+      'with an unknown event',
+      withApp({ eventHandlers: [{ name: 'stop', exec: ['x'] }] }),
+      'app.eventHandlers[0].name: must be "pre-start" or "post-stop"',
+    ],
+    [
+      'with an event twice',
+      withApp({
+        eventHandlers: [
+          { name: 'pre-start', exec: ['x'] },
+          { name: 'pre-start', exec: ['x'] },
+        ],
+      }),
+      'app.eventHandlers[1]: the event handler "pre-start" is there twice',
+    ],
+    [
+      'with a relative working directory',
+      withApp({ workingDirectory: 'srv' }),
+      'app.workingDirectory: must be an absolute path',
+    ],
+    [
+      'with a variable twice',
+      withApp({
+        environment: [
+          { name: 'A', value: '1' },
+          { name: 'A', value: '2' },
+        ],
+      }),
+      'app.environment[1]: the variable "A" is there twice',
+    ],
+    [
+      'with a variable of a wrong name',
+      withApp({ environment: [{ name: '1A', value: '1' }] }),
+      'app.environment[0].name: must begin with',
+    ],
+    [
+      'with a mount point of a wrong name',
+      withApp({
+        mountPoints: [
+          { name: 'a', path: '/a' },
+          { name: 'A', path: '/b' },
+        ],
+      }),
+      'app.mountPoints[1].name: must be lower-case',
+    ],
+    [
+      'with a port of 0',
+      withApp({ ports: [{ name: 'a', protocol: 'tcp', port: 0 }] }),
+      'app.ports[0].port: must be at least 1',
+    ],
+    [
+      'with ports beyond the last',
+      withApp({ ports: [{ name: 'a', protocol: 'tcp', port: 65000, count: 537 }] }),
+      'app.ports[0].count: 537 ports from 65000 on go beyond 65535',
+    ],
+    [
+      'with a relative whitelist',
+      { ...minimal, pathWhitelist: ['etc'] },
+      'pathWhitelist[0]: must be an absolute path',
+    ],
+    [
+      'with a dependency of half an id',
+      { ...minimal, dependencies: [{ imageName: 'a', imageID: 'sha512-abc' }] },
+      'dependencies[0].imageID: must be "sha512-"',
+    ],
+    [
+      'created at no time',
+      { ...minimal, annotations: [{ name: 'created', value: '2016-02-24' }] },
+      'annotations[0].value: must be a time',
+    ],
+    [
+      'with a home page that is none',
+      { ...minimal, annotations: [{ name: 'homepage', value: 'javascript:x' }] },
+      'annotations[0].value: must be an http',
+    ],
+    [
+      'with an unreadable amount',
+      withApp({ isolators: [{ name: 'resource/memory', value: { limit: '1 GB' } }] }),
+      'app.isolators[0].value.limit: must be an amount',
+    ],
+    [
+      'with a request above its limit',
+      withApp({ isolators: [{ name: 'resource/memory', value: { limit: '1G', request: '1Gi' } }] }),
+      'app.isolators[0].value: its request is above its limit',
+    ],
+    [
+      'with an isolator twice',
+      withApp({
+        isolators: [
+          { name: 'os/linux/cpu-shares', value: 2 },
+          { name: 'os/linux/cpu-shares', value: 2 },
+        ],
+      }),
+      'app.isolators[1].name: the isolator os/linux/cpu-shares is there twice',
+    ],
+    [
+      'with isolators that exclude each other',
+      withApp({
+        isolators: [
+          { name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_KILL'] } },
+          { name: 'os/linux/capabilities-remove-set', value: { set: ['kill'] } },
+        ],
+      }),
+      'app.isolators[1].name: os/linux/capabilities-remove-set and os/linux/capabilities-retain-set exclude each other',
+    ],
+    [
+      'with an isolator of pods',
+      withApp({ isolators: [{ name: 'os/unix/sysctl', value: {} }] }),
+      'app.isolators[0].name: os/unix/sysctl is for pods',
+    ],
+    [
+      'with an empty set',
+      withApp({ isolators: [{ name: 'os/linux/seccomp-remove-set', value: { set: [] } }] }),
+      'app.isolators[0].value.set: must not be empty',
+    ],
+    [
+      'with bandwidth that is no default',
+      withApp({ isolators: [{ name: 'resource/network-bandwidth', value: { limit: '1M' } }] }),
+      'app.isolators[0].value.default: must be true',
+    ],
   ])('%s is refused, and where is told', (_, manifest, problem) => {
     const problems = problemsOf(manifest);
-    expect(problems.some((each) => each.startsWith(problem)), problems.join('\n')).toBe(true);
+    expect(
+      problems.some((each) => each.startsWith(problem)),
+      problems.join('\n'),
+    ).toBe(true);
   });
 
   test('tells every fault, not only the first', () => {
-    expect(problemsOf(withApp({ user: '', ports: [{ name: 'A', protocol: 'tcp', port: 0 }] }))).toHaveLength(3);
+    expect(
+      problemsOf(withApp({ user: '', ports: [{ name: 'A', protocol: 'tcp', port: 0 }] })),
+    ).toHaveLength(3);
   });
 
   test('with separators side by side in a name is read with a warning, and not written', () => {
