@@ -45,7 +45,9 @@ static void on_winch(int sig) {
     resized = 1;
 }
 
-static void on_end(int sig) { ended_by = sig; }
+static void on_end(int sig) {
+    ended_by = sig;
+}
 
 static void on_frame(void *context, const struct frame *f) {
     (void)context;
@@ -206,6 +208,7 @@ int attach_run(const char *dir, const char *app, const struct attach_options *op
         return 128 + (int)ended_by;
     if (leaving)
         return 0;
-    return status >= 0 ? status : refuse("detached", "the pod closed the connection to app", app, 0,
-                                         options->json);
+    return status >= 0
+               ? status
+               : refuse("detached", "the pod closed the connection to app", app, 0, options->json);
 }

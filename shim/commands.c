@@ -74,7 +74,8 @@ static const char *first_line(int output, char *buffer, size_t size, const char 
     return buffer[0] == '\0' ? fallback : buffer;
 }
 
-/* True when it succeeded, at the latest after AGAIN_FOR_MS: a file system may still be going away. */
+/* True when it succeeded, at the latest after AGAIN_FOR_MS: a file system may still be going away.
+ */
 static bool run_patiently(const struct plan_command *c, int output) {
     long long until = poller_now() + AGAIN_FOR_MS;
     long pause_ms = FIRST_PAUSE_MS;
@@ -96,13 +97,15 @@ void commands_run(const struct plan_command *list, const char *kind, bool json) 
     int output = memfd_create("output", MFD_CLOEXEC);
     if (output < 0) {
         if (list != NULL)
-            report_note(kind, list->argv.v[0], "no memory for its output; `jetpack gc` does the rest", json);
+            report_note(kind, list->argv.v[0],
+                        "no memory for its output; `jetpack gc` does the rest", json);
         return;
     }
     for (const struct plan_command *c = list; c != NULL; c = c->next) {
         if (run_patiently(c, output))
             continue;
-        report_note(kind, c->argv.v[0], first_line(output, said, sizeof said, "the command failed"), json);
+        report_note(kind, c->argv.v[0], first_line(output, said, sizeof said, "the command failed"),
+                    json);
         break;
     }
     close(output);

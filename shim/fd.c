@@ -75,7 +75,7 @@ static int send_with(int socket, const void *bytes, size_t n, int type, const vo
         memset(&control, 0, sizeof control);
         message.msg_control = &control;
         message.msg_controllen = (socklen_t)CMSG_SPACE(size);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *c = &control.header; /* CMSG_FIRSTHDR, and never NULL */
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = type;
         c->cmsg_len = (socklen_t)CMSG_LEN(size);
@@ -103,7 +103,9 @@ int fd_send_pid(int socket, const void *bytes, size_t n, pid_t pid) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wsign-compare"
-static struct cmsghdr *first_header(struct msghdr *message) { return CMSG_FIRSTHDR(message); }
+static struct cmsghdr *first_header(struct msghdr *message) {
+    return CMSG_FIRSTHDR(message);
+}
 
 static struct cmsghdr *next_header(struct msghdr *message, struct cmsghdr *c) {
     return CMSG_NXTHDR(message, c);

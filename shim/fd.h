@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Closes *fd unless it is negative, and makes it -1. Never retried: the descriptor is gone in any case. */
+/* Closes *fd unless it is negative, and makes it -1. Never retried: the descriptor is gone in any
+ * case. */
 void fd_close(int *fd);
 int fd_write_all(int fd, const void *bytes, size_t n);
 /* Reads up to n bytes, until the end of the file; the number read or -errno. */

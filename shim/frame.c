@@ -14,7 +14,8 @@ unsigned short frame_number(const char *two_bytes) {
 }
 
 static void give(struct frame_reader *r, const char *bytes, size_t n, frame_fn *fn, void *context) {
-    struct frame f = {(enum frame_type)(unsigned char)r->head[0], frame_number(r->head + 1), bytes, n};
+    struct frame f = {(enum frame_type)(unsigned char)r->head[0], frame_number(r->head + 1), bytes,
+                      n};
     if (f.type == FRAME_WINDOW && f.total == sizeof r->small) {
         for (size_t i = 0; i < n; i++)
             r->small[r->have_small++] = bytes[i];

@@ -21,7 +21,8 @@ bool plan_load(const char *path, struct plan *plan, struct problem *problem) {
     size_t size = plan_measure(bytes, length, &error);
     void *arena = size > 0 ? file_room(size) : NULL;
     if (size > 0 && arena == NULL) {
-        problem_set(problem, EXIT_SHIM, "out-of-memory", "no memory for the plan", path, ENOMEM, NULL);
+        problem_set(problem, EXIT_SHIM, "out-of-memory", "no memory for the plan", path, ENOMEM,
+                    NULL);
         return false;
     }
     if (size == 0 || !plan_parse(bytes, length, arena, size, plan, &error)) {

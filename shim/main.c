@@ -118,8 +118,8 @@ static int enter(char **argv) {
     int exit;
     struct enter_options o = {0};
     const struct option options[] = {
-        {"--tty", &o.tty, NULL},   {"--interactive", &o.interactive, NULL},
-        {"--json", &o.json, NULL}, {"--user", NULL, &o.user},
+        {"--tty", &o.tty, NULL},     {"--interactive", &o.interactive, NULL},
+        {"--json", &o.json, NULL},   {"--user", NULL, &o.user},
         {"--group", NULL, &o.group}, {"--cwd", NULL, &o.cwd},
     };
     argv = take_env(argv, &o);
@@ -173,14 +173,14 @@ int main(int argc, char **argv) {
         const char *name;
         int (*fn)(char **);
     } commands[] = {{"run", run},           {"enter", enter},     {"attach", attach},
-                  {"xattr-apply", apply}, {"xattr-dump", dump}, {"version", version}};
+                    {"xattr-apply", apply}, {"xattr-dump", dump}, {"version", version}};
     static struct problem problem;
     if (argc < 2)
         return usage("name a command", NULL);
     int r = self_prepare(argv, environ);
     if (r < 0) {
-        problem_set(&problem, EXIT_SHIM, "self", "cannot make a copy of this program in memory", NULL,
-                    -r, NULL);
+        problem_set(&problem, EXIT_SHIM, "self", "cannot make a copy of this program in memory",
+                    NULL, -r, NULL);
         report(&problem, false);
         return problem.exit;
     }

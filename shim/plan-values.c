@@ -13,7 +13,9 @@ static bool among(char c, const char *extra) {
            (c != '\0' && strchr(extra, c) != NULL);
 }
 
-static bool upper(char c) { return c >= 'A' && c <= 'Z'; }
+static bool upper(char c) {
+    return c >= 'A' && c <= 'Z';
+}
 
 bool value_path(const char *s) {
     size_t n = strlen(s);
@@ -88,7 +90,9 @@ bool value_dataset(const char *s) {
     return true;
 }
 
-bool value_env(const char *s) { return s[0] != '=' && strchr(s, '=') != NULL; }
+bool value_env(const char *s) {
+    return s[0] != '=' && strchr(s, '=') != NULL;
+}
 
 bool value_bool(const char *s, bool *out) {
     if (strcmp(s, "0") != 0 && strcmp(s, "1") != 0)

@@ -15,7 +15,7 @@ bool value_file(const char *s);    /* [a-z0-9_.]+, a file of a cgroup */
 bool value_dataset(const char *s); /* pool/a/b: what zfs(8) allows, no snapshot */
 bool value_env(const char *s);     /* NAME=value with a non-empty NAME */
 bool value_bool(const char *s, bool *out);
-bool value_mask(const char *s, uint64_t *out);           /* 16 lower-case hex digits */
+bool value_mask(const char *s, uint64_t *out); /* 16 lower-case hex digits */
 bool value_integer(const char *s, int min, int max, int *out);
 bool value_mount_options(const char *s, unsigned *flags); /* PLAN_RO... or "-" */
 

@@ -71,7 +71,8 @@ static int subfolder(int dir, const char *name) {
     struct stat st;
     if (mkdirat(dir, name, 0750) == 0) {
         /* Whoever may read the pod may read its status and logs. */
-        if (fstat(dir, &st) < 0 || fchownat(dir, name, (uid_t)-1, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstat(dir, &st) < 0 ||
+            fchownat(dir, name, (uid_t)-1, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
             return -errno;
     } else if (errno != EEXIST) {
         return -errno;

@@ -56,4 +56,6 @@ void relay_watch(struct relay *r, unsigned which) {
         poller_watch(r->to, POLLOUT, on_writable, which);
 }
 
-bool relay_done(const struct relay *r) { return r->from < 0 && r->ring.len == 0; }
+bool relay_done(const struct relay *r) {
+    return r->from < 0 && r->ring.len == 0;
+}

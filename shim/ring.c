@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-size_t ring_room(const struct ring *r) { return r->cap - r->len; }
+size_t ring_room(const struct ring *r) {
+    return r->cap - r->len;
+}
 
 void ring_put(struct ring *r, const void *bytes, size_t n) {
     size_t at = (r->head + r->len) % r->cap;

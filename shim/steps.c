@@ -29,8 +29,9 @@ static const struct step_text {
                    "the image needs real, writable folders at /proc, /sys and /dev"},
     [STEP_MOUNT_FROM] = {"volume-source", "cannot use the volume's source",
                          "the source must exist, and no part of its path may be a symbolic link"},
-    [STEP_MOUNT_ONTO] = {"volume-target", "cannot mount a volume on",
-                         "make the target in the image, as a folder for a folder or a file for a file"},
+    [STEP_MOUNT_ONTO] =
+        {"volume-target", "cannot mount a volume on",
+         "make the target in the image, as a folder for a folder or a file for a file"},
     [STEP_MOUNT_COPY] = {"volume-copy", "cannot copy the image's content into the volume at", NULL},
     [STEP_MASK] = {"mask-failed", "cannot hide", NULL},
     [STEP_READONLY] = {"readonly-failed", "cannot make read-only", NULL},
@@ -42,7 +43,8 @@ static const struct step_text {
     [STEP_LIMITS] = {"limits-failed", "cannot set the limits of open files", NULL},
     [STEP_OOM_SCORE] = {"oom-score", "cannot set oom-score-adj",
                         "a value below the present one needs CAP_SYS_RESOURCE"},
-    [STEP_USER] = {"user-not-found", "no such user", "name a user of the image's /etc/passwd, or a number"},
+    [STEP_USER] = {"user-not-found", "no such user",
+                   "name a user of the image's /etc/passwd, or a number"},
     [STEP_GROUP] = {"group-not-found", "no such group",
                     "name a group of the image's /etc/group, or a number"},
     [STEP_PASSWD] = {"passwd-unusable", "cannot read the image's", "it must be a regular file"},
@@ -50,7 +52,8 @@ static const struct step_text {
     [STEP_IDS] = {"ids-failed", "cannot become the user", NULL},
     [STEP_CWD] = {"cwd-failed", "cannot enter the working directory",
                   "make it in the image, or choose another working directory"},
-    [STEP_SECCOMP] = {"seccomp-failed", "cannot install the filter", "is it a filter made for this machine?"},
+    [STEP_SECCOMP] = {"seccomp-failed", "cannot install the filter",
+                      "is it a filter made for this machine?"},
     [STEP_EXEC] = {"exec-failed", "cannot run", NULL},
     [STEP_PRE_START] = {"pre-start-failed", "the pre-start handler failed", NULL},
     [STEP_PRE_EXEC] = {"pre-start-failed", "cannot run the pre-start handler", NULL},
@@ -58,8 +61,8 @@ static const struct step_text {
     [STEP_POST_EXEC] = {"post-stop-failed", "cannot run the post-stop handler", NULL},
 };
 
-static const char *const base_names[BASE_COUNT] = {"/proc",    "/sys",        "/dev",        "/dev/pts",
-                                                   "/dev/shm", "/dev/mqueue", "/dev/console"};
+static const char *const base_names[BASE_COUNT] = {
+    "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/console"};
 
 static const struct plan_mount *mount_at(const struct plan_app *a, unsigned index) {
     const struct plan_mount *m = a->mounts;
@@ -127,7 +130,8 @@ static void exec_details(struct problem *p, struct text *message, const struct w
         p->code = "exec-not-found";
         p->exit = EXIT_ABSENT;
     } else if (w->value == ENOENT) {
-        text_str(message, ": the file is there, but its interpreter or dynamic loader is not in the image");
+        text_str(message,
+                 ": the file is there, but its interpreter or dynamic loader is not in the image");
         text_str(&remedy, "add the interpreter (first line of a script, or ld.so) to the image");
         p->code = "exec-interpreter";
         p->exit = EXIT_ABSENT;

@@ -34,7 +34,7 @@ static struct {
     struct pod *pod;
     struct streams_setup setup;
     struct sink sinks[2];
-        struct ring input;
+    struct ring input;
     bool input_ended; /* nothing more comes; close the app's stdin when the ring is empty */
     bool stdin_open;  /* our own still gives */
     int master;
@@ -92,7 +92,9 @@ void streams_attach_terminal(int master) {
     (void)fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK);
 }
 
-bool streams_have_terminal(void) { return s.master >= 0; }
+bool streams_have_terminal(void) {
+    return s.master >= 0;
+}
 
 void streams_window(unsigned short rows, unsigned short columns) {
     struct winsize size = {.ws_row = rows, .ws_col = columns};
@@ -233,7 +235,9 @@ bool streams_idle(void) {
 
 /* -- towards the app ---------------------------------------------------------------------- */
 
-static int *input_fd(void) { return s.master >= 0 ? &s.master : &s.in[0]; }
+static int *input_fd(void) {
+    return s.master >= 0 ? &s.master : &s.in[0];
+}
 
 size_t streams_input_room(void) {
     /* Nobody to read it: swallowed, so that whoever sends it is not held up. */

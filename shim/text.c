@@ -18,7 +18,9 @@ void text_bytes(struct text *t, const char *s, size_t n) {
     t->buf[t->len] = '\0';
 }
 
-void text_str(struct text *t, const char *s) { text_bytes(t, s, strlen(s)); }
+void text_str(struct text *t, const char *s) {
+    text_bytes(t, s, strlen(s));
+}
 
 void text_num(struct text *t, uint64_t n) {
     char digits[20];

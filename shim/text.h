@@ -25,7 +25,8 @@ void text_bytes(struct text *t, const char *s, size_t n);
 void text_str(struct text *t, const char *s);
 void text_num(struct text *t, uint64_t n);
 void text_int(struct text *t, int64_t n);
-/* Control bytes, quotes' worst friends, become \xNN: what a child or a file says is no terminal command. */
+/* Control bytes, quotes' worst friends, become \xNN: what a child or a file says is no terminal
+ * command. */
 void text_plain(struct text *t, const char *s);
 void text_json(struct text *t, const char *s);
 /* RFC 3339, UTC, nine digits of a second: 30 bytes. */

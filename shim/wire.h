@@ -26,8 +26,8 @@ enum wire_kind {
 
 enum wire_step {
     STEP_NONE,
-    STEP_ORPHAN,     /* the supervisor is gone */
-    STEP_NAMESPACE,  /* unshare, setns, private mounts */
+    STEP_ORPHAN,    /* the supervisor is gone */
+    STEP_NAMESPACE, /* unshare, setns, private mounts */
     STEP_HOSTNAME,
     STEP_LOOPBACK,
     STEP_ROOTFS,     /* the app's root cannot be mounted */
@@ -51,15 +51,24 @@ enum wire_step {
     STEP_IDS,
     STEP_CWD,
     STEP_SECCOMP,
-    STEP_EXEC,        /* value: errno; index: 1 = the file exists */
-    STEP_PRE_START,   /* value: wait status */
-    STEP_PRE_EXEC,    /* as STEP_EXEC, of the handlers */
+    STEP_EXEC,      /* value: errno; index: 1 = the file exists */
+    STEP_PRE_START, /* value: wait status */
+    STEP_PRE_EXEC,  /* as STEP_EXEC, of the handlers */
     STEP_POST_STOP,
     STEP_POST_EXEC,
     STEP_COUNT
 };
 
-enum wire_base { BASE_PROC, BASE_SYS, BASE_DEV, BASE_PTS, BASE_SHM, BASE_MQUEUE, BASE_CONSOLE, BASE_COUNT };
+enum wire_base {
+    BASE_PROC,
+    BASE_SYS,
+    BASE_DEV,
+    BASE_PTS,
+    BASE_SHM,
+    BASE_MQUEUE,
+    BASE_CONSOLE,
+    BASE_COUNT
+};
 
 struct wire {
     uint8_t kind;

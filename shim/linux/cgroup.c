@@ -136,7 +136,8 @@ int cgroup_remove(const struct plan *plan, struct cgroups *g) {
     for (unsigned i = 0; i < PLAN_APPS_MAX; i++)
         fd_close(&g->apps[i]);
     fd_close(&g->init);
-    (void)put(g->pod, "cgroup.kill", "1"); /* absent before Linux 5.14; init took all with it anyway */
+    (void)put(g->pod, "cgroup.kill",
+              "1"); /* absent before Linux 5.14; init took all with it anyway */
     for (unsigned tries = 0; tries < 200; tries++) {
         const struct timespec pause = {0, 10000000};
         r = remove_all(AT_FDCWD, plan->cgroup, plan, g->pod);

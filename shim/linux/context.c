@@ -30,8 +30,9 @@ int target_open(int root, const char *path) {
 }
 
 static int create(int parent, const char *name, bool folder) {
-    int r = folder ? mkdirat(parent, name, 0755)
-                   : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+    int r = folder
+                ? mkdirat(parent, name, 0755)
+                : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
     if (r < 0)
         return errno == EEXIST ? -ELOOP : -errno; /* a dangling link has this name */
     if (!folder)
@@ -91,9 +92,8 @@ int mount_staged(const char *type, const char *source, unsigned long flags) {
 }
 
 static bool mount_root(const struct plan_app *app, int *out, struct wire *problem) {
-    int tree = app->root_kind == PLAN_ZFS
-                   ? mount_staged("zfs", app->root, MS_NODEV)
-                   : sys_open_tree(AT_FDCWD, app->root, OPEN_TREE_CLONE);
+    int tree = app->root_kind == PLAN_ZFS ? mount_staged("zfs", app->root, MS_NODEV)
+                                          : sys_open_tree(AT_FDCWD, app->root, OPEN_TREE_CLONE);
     if (tree < 0)
         return problem_at(problem, STEP_ROOTFS, 0, tree);
     struct stat st;
@@ -179,7 +179,8 @@ static bool build(int root, const struct plan_app *app, bool tty, struct context
     return pivot(root, problem);
 }
 
-bool context_build(const struct plan_app *app, bool tty, struct context *out, struct wire *problem) {
+bool context_build(const struct plan_app *app, bool tty, struct context *out,
+                   struct wire *problem) {
     int root = -1;
     out->mntns = out->master = -1;
     int r = sys_unshare(CLONE_NEWNS);
@@ -208,8 +209,9 @@ bool context_isolate(struct wire *problem) {
 
 bool context_leave_host(struct wire *problem) {
     static const char *const options[] = {"size=4k", "nr_inodes=1", "mode=0555", NULL};
-    int tree = sys_fsmount("tmpfs", options,
-                           MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int tree =
+        sys_fsmount("tmpfs", options,
+                    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (tree < 0)
         return problem_at(problem, STEP_NAMESPACE, 0, tree);
     int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -221,13 +223,15 @@ bool context_leave_host(struct wire *problem) {
 }
 
 int context_mount_cgroup(void) {
-    int onto = sys_openat2(AT_FDCWD, "/sys/fs/cgroup", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+    int onto =
+        sys_openat2(AT_FDCWD, "/sys/fs/cgroup", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
     if (onto == -ENOENT || onto == -ENOTDIR)
         return 0; /* the plan hides /sys/fs */
     if (onto < 0)
         return onto;
-    int tree = sys_fsmount("cgroup2", NULL,
-                           MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int tree =
+        sys_fsmount("cgroup2", NULL,
+                    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     int r = tree < 0 ? tree : sys_move_mount(tree, onto);
     fd_close(&tree);
     fd_close(&onto);

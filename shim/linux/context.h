@@ -33,7 +33,8 @@ bool context_build(const struct plan_app *app, bool tty, struct context *out, st
 bool context_leave_host(struct wire *problem);
 /* Stops changes of this mount namespace from reaching the host; those of the host still arrive. */
 bool context_isolate(struct wire *problem);
-/* Mounts the cgroup file system of the caller's cgroup namespace, in the app's root. 0 or -errno. */
+/* Mounts the cgroup file system of the caller's cgroup namespace, in the app's root. 0 or -errno.
+ */
 int context_mount_cgroup(void);
 
 /* -- between the files of this folder ------------------------------------------------------ */

@@ -65,7 +65,8 @@ static int copy_link(int from, int to, const char *name) {
     return symlinkat(target, to, name) < 0 ? -errno : 0;
 }
 
-static int copy_subfolder(int from, int to, const char *name, const struct stat *st, unsigned depth) {
+static int copy_subfolder(int from, int to, const char *name, const struct stat *st,
+                          unsigned depth) {
     if (mkdirat(to, name, 0700) < 0)
         return -errno;
     int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

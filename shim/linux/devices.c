@@ -23,8 +23,8 @@ static const struct node {
     unsigned major, minor;
     mode_t mode;
 } nodes[] = {
-    {"null", "/dev/null", 1, 3, 0666},     {"zero", "/dev/zero", 1, 5, 0666},
-    {"full", "/dev/full", 1, 7, 0666},     {"random", "/dev/random", 1, 8, 0666},
+    {"null", "/dev/null", 1, 3, 0666},       {"zero", "/dev/zero", 1, 5, 0666},
+    {"full", "/dev/full", 1, 7, 0666},       {"random", "/dev/random", 1, 8, 0666},
     {"urandom", "/dev/urandom", 1, 9, 0666}, {"tty", "/dev/tty", 5, 0, 0666},
 };
 
@@ -32,8 +32,8 @@ static const struct node {
 static const struct node no_console = {"console", "/dev/null", 1, 3, 0620};
 
 static const char *const links[][2] = {
-    {"pts/ptmx", "ptmx"},           {"/proc/self/fd", "fd"},        {"/proc/self/fd/0", "stdin"},
-    {"/proc/self/fd/1", "stdout"},  {"/proc/self/fd/2", "stderr"},
+    {"pts/ptmx", "ptmx"},          {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"},
+    {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
 };
 
 /* Binds an open file on a new, empty file of that name. */
@@ -129,13 +129,14 @@ bool devices_make(int root, bool tty, int *master, struct wire *problem) {
     static const char *const options[] = {"mode=0755", "size=65536k", NULL};
     if (mkdirat(root, "dev", 0755) < 0 && errno != EEXIST && errno != EROFS)
         return problem_at(problem, STEP_BASE, BASE_DEV, errno);
-    int onto = sys_openat2(root, "dev", O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    int onto =
+        sys_openat2(root, "dev", O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (onto < 0)
         return problem_at(problem, STEP_BASE, BASE_DEV, onto);
     int dev = sys_fsmount("tmpfs", options, MOUNT_ATTR_NOSUID);
     int r = dev < 0 ? dev : sys_move_mount(dev, onto);
-    bool made = r == 0 ? populate(dev, tty, master, problem)
-                       : problem_at(problem, STEP_BASE, BASE_DEV, r);
+    bool made =
+        r == 0 ? populate(dev, tty, master, problem) : problem_at(problem, STEP_BASE, BASE_DEV, r);
     fd_close(&onto);
     fd_close(&dev);
     return made;

@@ -49,7 +49,8 @@ static pid_t child;
 static int master = -1;
 static const struct enter_options *options;
 
-static int refuse(const char *code, const char *what, const char *thing, int error, const char *try) {
+static int refuse(const char *code, const char *what, const char *thing, int error,
+                  const char *try) {
     problem_set(&problem, EXIT_SHIM, code, what, thing, error < 0 ? -error : error, try);
     report(&problem, options->json);
     return problem.exit;
@@ -63,7 +64,8 @@ static const struct plan_app *find_app(const char *name) {
     return NULL;
 }
 
-/* A pidfd that certainly is the app's main process; 0 is never returned. -ESRCH: it does not run. */
+/* A pidfd that certainly is the app's main process; 0 is never returned. -ESRCH: it does not run.
+ */
 static int find_process(const char *app) {
     for (unsigned tries = 0; tries < 3; tries++) {
         pid_t pid = client_find_pid(plan.dir, app);
@@ -164,7 +166,7 @@ static bool started(int report_fd, int terminal, const struct plan_app *app,
     if (l->argv.n > 0)
         seen.exec = l->argv;
     else
-        seen.exec.v[0] = (char *)(uintptr_t)"the user's shell";
+        seen.exec.v[0] = (char *)(uintptr_t) "the user's shell";
     one.apps[0] = &seen;
     one.app_count = 1;
     w.app = 0;
@@ -261,7 +263,8 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
     }
     const struct plan_app *app = find_app(name);
     if (app == NULL)
-        return refuse("no-such-app", "the pod has no app", name, 0, "look at it with `jetpack status`");
+        return refuse("no-such-app", "the pod has no app", name, 0,
+                      "look at it with `jetpack status`");
     if (!filter_load(app, &filter, &problem)) {
         report(&problem, options->json);
         return problem.exit;
@@ -286,8 +289,7 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
     l.filter = filter.len > 0 ? &filter : NULL;
     l.exec_step = STEP_EXEC;
     l.namespace_fd = pidfd;
-    l.namespace_flags =
-        CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
+    l.namespace_flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
     l.master = -1;
     l.make_master = options->tty;
     l.controlling = options->tty;

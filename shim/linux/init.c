@@ -166,13 +166,17 @@ static void start(unsigned index, enum phase phase) {
     if (pid == 0) {
         struct launch l = {
             .app = app,
-            .argv = phase == PRE ? app->pre_start : phase == POST ? app->post_stop : app->exec,
+            .argv = phase == PRE    ? app->pre_start
+                    : phase == POST ? app->post_stop
+                                    : app->exec,
             .env = app->env,
             .user = app->user,
             .group = app->group,
             .cwd = app->cwd,
             .filter = own->filter,
-            .exec_step = phase == PRE ? STEP_PRE_EXEC : phase == POST ? STEP_POST_EXEC : STEP_EXEC,
+            .exec_step = phase == PRE    ? STEP_PRE_EXEC
+                         : phase == POST ? STEP_POST_EXEC
+                                         : STEP_EXEC,
             .namespace_fd = t->context.mntns,
             .namespace_flags = CLONE_NEWNS,
             .new_cgroup_ns = true,

@@ -55,10 +55,10 @@ static int make_master(void) {
     int fd = sys_openat2(AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_NO_SYMLINKS);
     if (fd < 0)
         return fd;
-    int r = fstatfs(fd, &fs) < 0                       ? -errno
-            : fs.f_type != DEVPTS_SUPER_MAGIC          ? -ENOTTY
-            : ioctl(fd, TIOCSPTLCK, &unlock) < 0       ? -errno
-                                                       : 0;
+    int r = fstatfs(fd, &fs) < 0                 ? -errno
+            : fs.f_type != DEVPTS_SUPER_MAGIC    ? -ENOTTY
+            : ioctl(fd, TIOCSPTLCK, &unlock) < 0 ? -errno
+                                                 : 0;
     if (r < 0) {
         close(fd);
         return r;
@@ -109,7 +109,8 @@ static bool stdio(const struct launch *l, struct wire *problem) {
 }
 
 /* A user other than root must be able to open /dev/stdout again, through /proc. */
-static bool hand_over_stdio(const struct launch *l, const struct identity *id, struct wire *problem) {
+static bool hand_over_stdio(const struct launch *l, const struct identity *id,
+                            struct wire *problem) {
     bool terminal = l->master >= 0 || l->make_master;
     for (int fd = 0; fd < 3; fd++) {
         struct stat st;
@@ -146,10 +147,12 @@ static bool limits(const struct plan_app *app, struct wire *problem) {
 static bool names(const struct launch *l, struct identity *id, struct wire *problem) {
     int r = users_find_user(l->user, id);
     if (r < 0)
-        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_USER, 0, r == -ENOENT ? 0 : r);
+        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_USER, 0,
+                          r == -ENOENT ? 0 : r);
     r = users_find_group(l->group, &id->gid);
     if (r < 0)
-        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_GROUP, 1, r == -ENOENT ? 0 : r);
+        return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_GROUP, 1,
+                          r == -ENOENT ? 0 : r);
     return true;
 }
 
@@ -169,7 +172,8 @@ static char **environment(const struct launch *l, const struct identity *id) {
     const struct {
         const char *name;
         const char *value;
-    } extra[4] = {{"USER", id->name}, {"LOGNAME", id->name}, {"HOME", id->home}, {"SHELL", id->shell}};
+    } extra[4] = {
+        {"USER", id->name}, {"LOGNAME", id->name}, {"HOME", id->home}, {"SHELL", id->shell}};
     size_t n = 0;
     for (size_t i = 0; i < l->env.n && n < PLAN_FIELDS_MAX; i++)
         env[n++] = l->env.v[i];
@@ -239,7 +243,7 @@ _Noreturn void launch(const struct launch *l) {
         give_up(l, &problem);
     char **env = environment(l, &id);
     struct plan_words argv = l->argv;
-    char *shell[] = {id.shell[0] != '\0' ? id.shell : (char *)(uintptr_t)"/bin/sh", NULL};
+    char *shell[] = {id.shell[0] != '\0' ? id.shell : (char *)(uintptr_t) "/bin/sh", NULL};
     if (argv.n == 0)
         argv = (struct plan_words){shell, 1};
     if (chdir(l->cwd) < 0 && errno != EACCES) {

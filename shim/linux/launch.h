@@ -33,7 +33,8 @@ struct launch {
     int send_master;
     bool controlling; /* the terminal controls the new session */
     bool die_with_parent;
-    int report; /* CLOEXEC: a struct wire when it fails, the end of the file when it became the program */
+    int report; /* CLOEXEC: a struct wire when it fails, the end of the file when it became the
+                   program */
 };
 
 /* Call in the child, with all signals blocked. Never returns. */

@@ -113,7 +113,8 @@ void self_forget(const char *name) {
     size_t n = strlen(name);
     overwrite(own_argv);
     overwrite(own_env);
-    memcpy(own_argv[0], name, n < room ? n : room);
+    if (room > 0)
+        memcpy(own_argv[0], name, n < room ? n : room);
     (void)prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 

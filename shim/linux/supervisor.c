@@ -62,7 +62,9 @@ static void tell_init(enum wire_kind kind, unsigned app, int value) {
         (void)fd_send(channel, &w, sizeof w, -1); /* a dead init is seen by its SIGCHLD */
 }
 
-void supervisor_signal(unsigned app, int sig) { tell_init(WIRE_SIGNAL, app, sig); }
+void supervisor_signal(unsigned app, int sig) {
+    tell_init(WIRE_SIGNAL, app, sig);
+}
 
 void supervisor_stop(unsigned grace_ms) {
     long long at = poller_now() + grace_ms;
@@ -244,10 +246,12 @@ static bool claim(struct problem *problem) {
         problem_set(problem, EXIT_SHIM, "already-running", "the pod runs already:", plan.uuid, 0,
                     "look at it with `jetpack status`");
     else if (r == -ESTALE)
-        problem_set(problem, EXIT_SHIM, "not-prepared", "the pod is neither prepared nor exited:",
-                    plan.uuid, 0, "look at it with `jetpack status`; `jetpack gc` cleans up after a crash");
+        problem_set(problem, EXIT_SHIM, "not-prepared",
+                    "the pod is neither prepared nor exited:", plan.uuid, 0,
+                    "look at it with `jetpack status`; `jetpack gc` cleans up after a crash");
     else
-        problem_set(problem, EXIT_SHIM, "pod-folder", "cannot use the pod's folder", plan.dir, -r, NULL);
+        problem_set(problem, EXIT_SHIM, "pod-folder", "cannot use the pod's folder", plan.dir, -r,
+                    NULL);
     return false;
 }
 
@@ -309,8 +313,8 @@ static bool start_init(struct problem *problem) {
         init_main(&init);
     }
     if (pid < 0) {
-        problem_set(problem, EXIT_SHIM, "namespace-failed", "cannot make the pod's namespaces", NULL,
-                    -pid, "run as root, on a kernel with namespaces");
+        problem_set(problem, EXIT_SHIM, "namespace-failed", "cannot make the pod's namespaces",
+                    NULL, -pid, "run as root, on a kernel with namespaces");
         return false;
     }
     pod.init = pid;
@@ -432,7 +436,8 @@ static void finish(void) {
     if (options.remove) {
         r = pod_mark_deleting(&pod);
         if (r < 0)
-            report_note("cannot mark the pod as deleting in", plan.dir, error_text(-r), options.json);
+            report_note("cannot mark the pod as deleting in", plan.dir, error_text(-r),
+                        options.json);
         else
             commands_run(plan.remove, "remove", options.json);
     }
@@ -455,8 +460,9 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
             return refuse(&problem);
     }
     if ((options.tty || options.interactive) && plan.app_count > 1) {
-        problem_set(&problem, EXIT_SHIM, "several-apps", "--tty and --interactive need a pod of one app",
-                    NULL, 0, "run it with --detach, and attach to one of its apps");
+        problem_set(&problem, EXIT_SHIM, "several-apps",
+                    "--tty and --interactive need a pod of one app", NULL, 0,
+                    "run it with --detach, and attach to one of its apps");
         return refuse(&problem);
     }
     int code = options.detach ? detach_fork(plan.uuid) : -1;
@@ -470,7 +476,8 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     note_missing_caps();
     control_init(&pod);
     streams.foreground = !options.detach;
-    streams.read_stdin = !options.detach && (options.interactive || (options.tty && isatty(0) == 1));
+    streams.read_stdin =
+        !options.detach && (options.interactive || (options.tty && isatty(0) == 1));
     streams.json = options.json;
     streams_init(&pod, &streams);
     if (set_up(&problem)) {

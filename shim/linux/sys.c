@@ -14,7 +14,9 @@
 #include <linux/seccomp.h>
 #include <linux/stat.h>
 
-static int result(long r) { return r < 0 ? -errno : (int)r; }
+static int result(long r) {
+    return r < 0 ? -errno : (int)r;
+}
 
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
     struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
@@ -46,7 +48,9 @@ int sys_mount(const char *source, const char *target, const char *type, unsigned
     return result(syscall(SYS_mount, source, target, type, flags, data));
 }
 
-int sys_umount(const char *target, int flags) { return result(syscall(SYS_umount2, target, flags)); }
+int sys_umount(const char *target, int flags) {
+    return result(syscall(SYS_umount2, target, flags));
+}
 
 int sys_pivot_root(const char *new_root, const char *old_root) {
     return result(syscall(SYS_pivot_root, new_root, old_root));
@@ -61,9 +65,8 @@ static int configure(int fs, const char *const *options) {
             return -EINVAL;
         memcpy(key, *options, n);
         key[n] = '\0';
-        long r = equals != NULL
-                     ? syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, equals + 1, 0)
-                     : syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0);
+        long r = equals != NULL ? syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, equals + 1, 0)
+                                : syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0);
         if (r < 0)
             return -errno;
     }
@@ -84,11 +87,17 @@ int sys_fsmount(const char *type, const char *const *options, uint64_t attribute
     return r;
 }
 
-int sys_unshare(uint64_t flags) { return result(syscall(SYS_unshare, flags)); }
+int sys_unshare(uint64_t flags) {
+    return result(syscall(SYS_unshare, flags));
+}
 
-int sys_setns(int fd, int flags) { return result(syscall(SYS_setns, fd, flags)); }
+int sys_setns(int fd, int flags) {
+    return result(syscall(SYS_setns, fd, flags));
+}
 
-int sys_pidfd_open(pid_t pid) { return result(syscall(SYS_pidfd_open, pid, 0)); }
+int sys_pidfd_open(pid_t pid) {
+    return result(syscall(SYS_pidfd_open, pid, 0));
+}
 
 pid_t sys_clone3(const struct sys_clone *how) {
     struct clone_args args = {.flags = how->flags, .exit_signal = SIGCHLD};
@@ -129,11 +138,17 @@ int sys_seccomp(const struct sock_fprog *program) {
     return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program));
 }
 
-int sys_setgroups(size_t n, const gid_t *list) { return result(syscall(SYS_setgroups, n, list)); }
+int sys_setgroups(size_t n, const gid_t *list) {
+    return result(syscall(SYS_setgroups, n, list));
+}
 
-int sys_setresgid(gid_t gid) { return result(syscall(SYS_setresgid, gid, gid, gid)); }
+int sys_setresgid(gid_t gid) {
+    return result(syscall(SYS_setresgid, gid, gid, gid));
+}
 
-int sys_setresuid(uid_t uid) { return result(syscall(SYS_setresuid, uid, uid, uid)); }
+int sys_setresuid(uid_t uid) {
+    return result(syscall(SYS_setresuid, uid, uid, uid));
+}
 
 int sys_access(const char *path, int mode) {
     return result(syscall(SYS_faccessat, AT_FDCWD, path, mode));

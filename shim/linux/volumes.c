@@ -24,11 +24,12 @@ static uint64_t attributes_of(unsigned flags) {
 static int source_tree(const struct plan_mount *m) {
     if (m->kind == PLAN_ZFS)
         return mount_staged("zfs", m->source, 0);
-    int fd = sys_openat2(AT_FDCWD, m->source, O_PATH, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    int fd =
+        sys_openat2(AT_FDCWD, m->source, O_PATH, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return fd;
-    int tree = sys_open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE |
-                                         ((m->flags & PLAN_REC) != 0 ? AT_RECURSIVE : 0));
+    int tree = sys_open_tree(
+        fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | ((m->flags & PLAN_REC) != 0 ? AT_RECURSIVE : 0));
     close(fd);
     return tree;
 }

@@ -108,7 +108,8 @@ static int apply_xattr(int top, char **f) {
     r = lsetxattr(entry_path(parent, name), f[1], value, length, 0) < 0 ? -errno : 0;
     close(parent);
     if (r == -ENOTSUP) {
-        result = complain("the file system takes no such attribute:", shown, f[1], 0, EXIT_UNSUPPORTED);
+        result =
+            complain("the file system takes no such attribute:", shown, f[1], 0, EXIT_UNSUPPORTED);
         return 0;
     }
     return r < 0 ? complain("cannot set the attribute of", shown, f[1], r, 1) : 0;
@@ -123,7 +124,8 @@ static int apply_node(int top, char **f) {
     text_str(&t, f[0]);
     mode_t type = strcmp(f[1], "c") == 0 ? S_IFCHR : strcmp(f[1], "b") == 0 ? S_IFBLK : S_IFIFO;
     if ((type == S_IFIFO && strcmp(f[1], "p") != 0) || !number_parse(f[2], 07777, &mode) ||
-        !number_parse(f[3], UINT32_MAX, &numbers[0]) || !number_parse(f[4], UINT32_MAX, &numbers[1]))
+        !number_parse(f[3], UINT32_MAX, &numbers[0]) ||
+        !number_parse(f[4], UINT32_MAX, &numbers[1]))
         return complain("not a node's type, mode and numbers:", shown, NULL, 0, 1);
     int parent = open_parent(top, f[0], &name);
     if (parent < 0)
@@ -203,7 +205,8 @@ int xattr_apply(const char *dir) {
             char digits[24];
             struct text t = TEXT_ON(digits);
             text_num(&t, number);
-            return complain("not a record of xattr-apply: number", digits, NULL, r == -EPROTO ? 0 : r, 1);
+            return complain("not a record of xattr-apply: number", digits, NULL,
+                            r == -EPROTO ? 0 : r, 1);
         }
         r = apply_record(top, words, n, number);
         if (r != 0)
@@ -262,13 +265,14 @@ static int by_name(const void *a, const void *b) {
 
 static int dump_entry(int parent, const char *name, const char *path) {
     static char list[65536];
-    static char *names[4096];
+    static char *names[sizeof list / 6]; /* a name has a namespace and a dot */
     size_t count = 0;
     const char *entry = entry_path(parent, name);
     ssize_t n = llistxattr(entry, list, sizeof list);
     if (n < 0)
-        return errno == ENOTSUP ? 0 : complain("cannot list the attributes of", path, NULL, errno, 1);
-    for (char *at = list; at < list + n && count < 4096; at += strlen(at) + 1) {
+        return errno == ENOTSUP ? 0
+                                : complain("cannot list the attributes of", path, NULL, errno, 1);
+    for (char *at = list; at < list + n && at[0] != '\0'; at += strlen(at) + 1) {
         if (!is_virtual(at))
             names[count++] = at;
     }
@@ -297,8 +301,10 @@ static int read_names(int dir, char ***out, size_t *count) {
     size_t used = 0;
     size_t cap = 0;
     size_t n = 0;
-    char *names = NULL;
+    char *names = malloc(1); /* never NULL, even for an empty folder */
     _Alignas(struct entry) char room[16384];
+    if (names == NULL)
+        return -ENOMEM;
     for (;;) {
         long got = syscall(SYS_getdents64, dir, room, sizeof room);
         if (got < 0) {
@@ -334,8 +340,7 @@ static int read_names(int dir, char ***out, size_t *count) {
         return -ENOMEM;
     }
     char *copy = (char *)(list + n);
-    if (used > 0)
-        memcpy(copy, names, used);
+    memcpy(copy, names, used);
     free(names);
     for (size_t i = 0; i < n; i++) {
         list[i] = copy;
@@ -349,8 +354,8 @@ static int read_names(int dir, char ***out, size_t *count) {
 
 /* `path` is a buffer of 4096 bytes that holds the folder's path, of `length` bytes. */
 static int dump_folder(int dir, char *path, size_t length) {
-    char **names;
-    size_t count;
+    char **names = NULL;
+    size_t count = 0;
     int r = read_names(dir, &names, &count);
     if (r < 0)
         return complain("cannot read the folder", path, NULL, r, 1);
@@ -363,7 +368,9 @@ static int dump_folder(int dir, char *path, size_t length) {
         path[length] = '/';
         memcpy(path + length + 1, names[i], size + 1);
         r = dump_entry(dir, names[i], path + 1);
-        int below = r == 0 ? openat(dir, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+        int below = r == 0 ? openat(dir, names[i],
+                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+                           : -1;
         if (below >= 0) {
             r = dump_folder(below, path, length + 1 + size);
             close(below);

@@ -37,16 +37,34 @@ static uint32_t default_action;
 static const struct {
     const char *name;
     unsigned value;
-} errors[] = {{"EPERM", EPERM},   {"ENOENT", ENOENT}, {"EIO", EIO},           {"EBADF", EBADF},
-              {"EAGAIN", EAGAIN}, {"ENOMEM", ENOMEM}, {"EACCES", EACCES},     {"EFAULT", EFAULT},
-              {"EBUSY", EBUSY},   {"EEXIST", EEXIST}, {"ENODEV", ENODEV},     {"EINVAL", EINVAL},
-              {"ENFILE", ENFILE}, {"EMFILE", EMFILE}, {"ENOSPC", ENOSPC},     {"EROFS", EROFS},
-              {"ENOSYS", ENOSYS}, {"ENOTSUP", ENOTSUP}, {"EOPNOTSUPP", EOPNOTSUPP},
-              {"EAFNOSUPPORT", EAFNOSUPPORT}, {"ECONNREFUSED", ECONNREFUSED},
-              {"ETIMEDOUT", ETIMEDOUT}, {"EINTR", EINTR}, {"ESRCH", ESRCH}};
+} errors[] = {{"EPERM", EPERM},
+              {"ENOENT", ENOENT},
+              {"EIO", EIO},
+              {"EBADF", EBADF},
+              {"EAGAIN", EAGAIN},
+              {"ENOMEM", ENOMEM},
+              {"EACCES", EACCES},
+              {"EFAULT", EFAULT},
+              {"EBUSY", EBUSY},
+              {"EEXIST", EEXIST},
+              {"ENODEV", ENODEV},
+              {"EINVAL", EINVAL},
+              {"ENFILE", ENFILE},
+              {"EMFILE", EMFILE},
+              {"ENOSPC", ENOSPC},
+              {"EROFS", EROFS},
+              {"ENOSYS", ENOSYS},
+              {"ENOTSUP", ENOTSUP},
+              {"EOPNOTSUPP", EOPNOTSUPP},
+              {"EAFNOSUPPORT", EAFNOSUPPORT},
+              {"ECONNREFUSED", ECONNREFUSED},
+              {"ETIMEDOUT", ETIMEDOUT},
+              {"EINTR", EINTR},
+              {"ESRCH", ESRCH}};
 
 static int complain(unsigned line, const char *what, const char *thing) {
-    fprintf(stderr, "jetpack-seccomp: line %u: %s%s%s\n", line, what, thing[0] != '\0' ? " " : "", thing);
+    fprintf(stderr, "jetpack-seccomp: line %u: %s%s%s\n", line, what, thing[0] != '\0' ? " " : "",
+            thing);
     return -1;
 }
 
@@ -112,7 +130,8 @@ static int parse_condition(char **words, size_t n, struct scmp_arg_cmp *out) {
     return -1;
 }
 
-static int add(unsigned line, uint32_t action, const char *name, const struct scmp_arg_cmp *condition) {
+static int add(unsigned line, uint32_t action, const char *name,
+               const struct scmp_arg_cmp *condition) {
     int number = seccomp_syscall_resolve_name(name);
     if (action == default_action)
         return 0;
@@ -184,7 +203,8 @@ static int read_list(FILE *list) {
         if (strchr(text, '\n') == NULL && !feof(list))
             return complain(line, "the line is too long", "");
         text[strcspn(text, "#")] = '\0';
-        for (char *word = strtok(text, " \t\r\n"); word != NULL && n < WORDS_MAX; word = strtok(NULL, " \t\r\n"))
+        for (char *word = strtok(text, " \t\r\n"); word != NULL && n < WORDS_MAX;
+             word = strtok(NULL, " \t\r\n"))
             words[n++] = word;
         if (n > 0 && read_line(line, words, n) < 0)
             return -1;

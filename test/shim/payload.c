@@ -1,5 +1,6 @@
 /*
- * payload - the app of the integration tests: tells what it finds itself in, and misbehaves on demand
+ * payload - the app of the integration tests: tells what it finds itself in, and misbehaves on
+ * demand
  *
  * Static, needs nothing of its root. Without a mode it prints one JSON object and exits 0. The
  * modes may be combined; they run in the order given:
@@ -17,7 +18,8 @@
  *     --alloc MIB         touch that much memory
  *     --read-stdin        copy stdin to stdout until its end
  *     --write-file PATH   create PATH with the line `written`; errno as exit status on failure
- *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout open
+ *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout
+ * open
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -180,7 +182,7 @@ static void report_limits(void) {
     static const struct {
         const char *name;
         int resource;
-    } limits[] = {{"nofile", RLIMIT_NOFILE}, {"core", RLIMIT_CORE},   {"nproc", RLIMIT_NPROC},
+    } limits[] = {{"nofile", RLIMIT_NOFILE},   {"core", RLIMIT_CORE},   {"nproc", RLIMIT_NPROC},
                   {"memlock", RLIMIT_MEMLOCK}, {"stack", RLIMIT_STACK}, {"fsize", RLIMIT_FSIZE}};
     fputs(",\"rlimits\":{", stdout);
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
@@ -226,8 +228,8 @@ static void report(char **argv) {
     int n = getgroups(256, groups);
     mode_t mask = umask(0);
     umask(mask);
-    printf("{\"uid\":%u,\"euid\":%u,\"gid\":%u,\"egid\":%u,\"groups\":[", getuid(), geteuid(), getgid(),
-           getegid());
+    printf("{\"uid\":%u,\"euid\":%u,\"gid\":%u,\"egid\":%u,\"groups\":[", getuid(), geteuid(),
+           getgid(), getegid());
     for (int i = 0; i < n; i++)
         printf("%s%u", i > 0 ? "," : "", groups[i]);
     putchar(']');
@@ -244,8 +246,8 @@ static void report(char **argv) {
     strings("env", environ);
     printf(",\"hostname\":");
     string(gethostname(room, sizeof room) == 0 ? room : "");
-    printf(",\"umask\":\"%04o\",\"pid\":%d,\"ppid\":%d,\"sid\":%d,\"pgid\":%d", mask, getpid(), getppid(),
-           getsid(0), getpgrp());
+    printf(",\"umask\":\"%04o\",\"pid\":%d,\"ppid\":%d,\"sid\":%d,\"pgid\":%d", mask, getpid(),
+           getppid(), getsid(0), getpgrp());
     printf(",\"tty\":[%d,%d,%d]", isatty(0), isatty(1), isatty(2));
     int console = open("/dev/tty", O_RDWR | O_CLOEXEC);
     printf(",\"controllingTty\":%s", console >= 0 ? "true" : "false");
@@ -312,7 +314,7 @@ static void allocate(size_t mib) {
     char *room = malloc(mib << 20);
     for (size_t i = 0; room != NULL && i < mib << 20; i += 4096)
         *(volatile char *)(room + i) = 1;
-    printf("allocated %zu MiB\n", mib);
+    printf("allocated %zu MiB\n", room != NULL ? mib : 0);
     fflush(stdout);
 }
 
@@ -347,9 +349,10 @@ static int act(char **argv, char **all) {
     if (strcmp(mode, "--exit") == 0)
         exit(n);
     else if (strcmp(mode, "--sleep") == 0) {
-        do {
-            sleep(n == 0 ? 1000 : (unsigned)n);
-        } while (n == 0);
+        if (n > 0)
+            sleep((unsigned)n);
+        for (bool ever = n == 0; ever;)
+            pause();
     } else if (strcmp(mode, "--on-term") == 0) {
         exit_on_term = n;
         signal(SIGTERM, on_term);

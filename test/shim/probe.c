@@ -154,7 +154,8 @@ again:
     struct termios t;
     tcgetattr(slave, &t);
     ioctl(slave, TIOCGWINSZ, &size);
-    printf("[%d x %d %s]\n", size.ws_row, size.ws_col, (t.c_lflag & ICANON) != 0 ? "cooked" : "raw");
+    printf("[%d x %d %s]\n", size.ws_row, size.ws_col,
+           (t.c_lflag & ICANON) != 0 ? "cooked" : "raw");
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -76,7 +76,8 @@ static const char *const body[] = {"rootfs|dir|/srv/root|rw",
                                    "stop-signal|15",
                                    NULL};
 
-/* The plan above, where `swap` (KEY|...) replaces the record of that key or is added, `drop` leaves one out. */
+/* The plan above, where `swap` (KEY|...) replaces the record of that key or is added, `drop` leaves
+ * one out. */
 static void write_part(const char *const *records, const char *swap, const char *drop) {
     for (; *records != NULL; records++) {
         size_t key = strcspn(*records, "|");
@@ -103,7 +104,8 @@ static bool parse(void) {
         abort();
     memcpy(copy, bytes, length);
     bool fine = size > 0 && plan_parse(copy, length, arena, size, &plan, &error);
-    /* What plan_measure() found lies in `bytes`, the rest in the copy: both stay until the next call. */
+    /* What plan_measure() found lies in `bytes`, the rest in the copy: both stay until the next
+     * call. */
     return fine;
 }
 
@@ -124,7 +126,8 @@ static bool plan_with(const char *pod_swap, const char *pod_drop, const char *ap
 static void refused(bool parsed, unsigned at, const char *key, const char *title) {
     bool fine = !parsed && (at == 0 || error.record == at) && strcmp(error.key, key) == 0;
     if (!fine)
-        printf("# parsed %d, record %u key `%s`: %s\n", parsed, error.record, error.key, error.reason);
+        printf("# parsed %d, record %u key `%s`: %s\n", parsed, error.record, error.key,
+               error.reason);
     ok(fine, title);
 }
 
@@ -166,15 +169,24 @@ static void test_good(void) {
 
 static void test_pod_keys(void) {
     static const char *const bad[][2] = {
-        {"jetpack-plan|2", "another version"}, {"uuid|01234567-89AB-cdef-0123-456789abcdef", "upper case in the uuid"},
-        {"uuid|short", "a short uuid"},        {"dir|relative", "a relative folder"},
-        {"dir|/a//b", "a doubled slash"},      {"dir|/a/../b", "a dot-dot component"},
-        {"dir|/a/", "a trailing slash"},       {"dir|/./a", "a dot component"},
-        {"hostname|", "an empty host name"},   {"hostname|a b", "a space in the host name"},
-        {"net|bridge", "an unknown network"},  {"log-max|0", "logs without room"},
-        {"log-max|-1", "a signed number"},     {"log-keep|01", "a leading zero"},
-        {"log-keep|", "an empty number"},      {"stop-grace|99999999999999999999", "a number out of range"},
-        {"uuid|a|b", "a field too many"},      {"log-keep", "a field too few"},
+        {"jetpack-plan|2", "another version"},
+        {"uuid|01234567-89AB-cdef-0123-456789abcdef", "upper case in the uuid"},
+        {"uuid|short", "a short uuid"},
+        {"dir|relative", "a relative folder"},
+        {"dir|/a//b", "a doubled slash"},
+        {"dir|/a/../b", "a dot-dot component"},
+        {"dir|/a/", "a trailing slash"},
+        {"dir|/./a", "a dot component"},
+        {"hostname|", "an empty host name"},
+        {"hostname|a b", "a space in the host name"},
+        {"net|bridge", "an unknown network"},
+        {"log-max|0", "logs without room"},
+        {"log-max|-1", "a signed number"},
+        {"log-keep|01", "a leading zero"},
+        {"log-keep|", "an empty number"},
+        {"stop-grace|99999999999999999999", "a number out of range"},
+        {"uuid|a|b", "a field too many"},
+        {"log-keep", "a field too few"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char key[32];
@@ -191,40 +203,63 @@ static void test_pod_keys(void) {
         refused(plan_with(NULL, NULL, NULL, NULL, head[i], NULL), 9, key, title);
     }
     refused(plan_with(NULL, NULL, NULL, NULL, "colour|red", NULL), 9, "colour", "an unknown key");
-    refused(plan_with(NULL, NULL, NULL, NULL, "cwd|/", NULL), 9, "cwd", "an app's key in the pod's part");
-    refused(plan_with(NULL, NULL, NULL, NULL, "cgroup-set|a|b", NULL), 0, "cgroup-set", "settings without a cgroup");
+    refused(plan_with(NULL, NULL, NULL, NULL, "cwd|/", NULL), 9, "cwd",
+            "an app's key in the pod's part");
+    refused(plan_with(NULL, NULL, NULL, NULL, "cgroup-set|a|b", NULL), 0, "cgroup-set",
+            "settings without a cgroup");
     refused(plan_with(NULL, NULL, NULL, NULL, "cgroup|/", NULL), 9, "cgroup", "the root as cgroup");
-    refused(plan_with(NULL, NULL, NULL, NULL, "reap|relative", NULL), 9, "reap", "a relative command");
-    refused(plan_with(NULL, NULL, NULL, NULL, "jetpack-plan|1", NULL), 9, "jetpack-plan", "a second header");
-    refused(plan_with(NULL, "jetpack-plan", NULL, NULL, NULL, NULL), 1, "uuid", "a plan without a header");
+    refused(plan_with(NULL, NULL, NULL, NULL, "reap|relative", NULL), 9, "reap",
+            "a relative command");
+    refused(plan_with(NULL, NULL, NULL, NULL, "jetpack-plan|1", NULL), 9, "jetpack-plan",
+            "a second header");
+    refused(plan_with(NULL, "jetpack-plan", NULL, NULL, NULL, NULL), 1, "uuid",
+            "a plan without a header");
 }
 
 static void test_app_keys(void) {
     static const char *const bad[][2] = {
-        {"rootfs|ext4|/a|rw", "an unknown kind of root"}, {"rootfs|dir|a|rw", "a relative root"},
-        {"rootfs|dir|/a|wr", "neither ro nor rw"},        {"rootfs|zfs|/pool|rw", "a dataset with a slash first"},
-        {"rootfs|zfs|pool@snap|rw", "a snapshot as root"}, {"exec", "no program"},
-        {"exec|", "an empty program"},                    {"env|NOEQUALS", "a variable without ="},
-        {"env|=x", "a variable without a name"},          {"passwd-env|2", "no bool"},
-        {"passwd-env|", "an empty bool"},                 {"cwd|x", "a relative cwd"},
-        {"user|", "an empty user"},                       {"group|", "an empty group"},
-        {"groups|-1", "a negative group"},                {"groups|4294967295", "the group that means none"},
+        {"rootfs|ext4|/a|rw", "an unknown kind of root"},
+        {"rootfs|dir|a|rw", "a relative root"},
+        {"rootfs|dir|/a|wr", "neither ro nor rw"},
+        {"rootfs|zfs|/pool|rw", "a dataset with a slash first"},
+        {"rootfs|zfs|pool@snap|rw", "a snapshot as root"},
+        {"exec", "no program"},
+        {"exec|", "an empty program"},
+        {"env|NOEQUALS", "a variable without ="},
+        {"env|=x", "a variable without a name"},
+        {"passwd-env|2", "no bool"},
+        {"passwd-env|", "an empty bool"},
+        {"cwd|x", "a relative cwd"},
+        {"user|", "an empty user"},
+        {"group|", "an empty group"},
+        {"groups|-1", "a negative group"},
+        {"groups|4294967295", "the group that means none"},
         {"caps|00000000A80425FB|0000000000000000", "an upper-case mask"},
-        {"caps|0|0", "a short mask"},                     {"no-new-privs|yes", "no bool either"},
-        {"stop-signal|0", "signal 0"},                    {"stop-signal|65", "signal 65"},
+        {"caps|0|0", "a short mask"},
+        {"no-new-privs|yes", "no bool either"},
+        {"stop-signal|0", "signal 0"},
+        {"stop-signal|65", "signal 65"},
     };
     static const char *const more[][2] = {
-        {"seccomp|x", "a relative filter"},          {"oom-score-adj|1001", "a score out of range"},
-        {"oom-score-adj|-0", "minus zero"},          {"oom-score-adj|--1", "two signs"},
-        {"mask|x", "a relative mask"},               {"readonly|/a/", "a readonly path with a slash"},
+        {"seccomp|x", "a relative filter"},
+        {"oom-score-adj|1001", "a score out of range"},
+        {"oom-score-adj|-0", "minus zero"},
+        {"oom-score-adj|--1", "two signs"},
+        {"mask|x", "a relative mask"},
+        {"readonly|/a/", "a readonly path with a slash"},
         {"mount|tmpfs|/a|/b|-", "an unknown kind of mount"},
-        {"mount|bind|a|/b|-", "a relative source"},  {"mount|bind|/a|/|-", "the root as target"},
-        {"mount|bind|/a|/b|", "empty options"},      {"mount|bind|/a|/b|ro,", "a comma at the end"},
+        {"mount|bind|a|/b|-", "a relative source"},
+        {"mount|bind|/a|/|-", "the root as target"},
+        {"mount|bind|/a|/b|", "empty options"},
+        {"mount|bind|/a|/b|ro,", "a comma at the end"},
         {"mount|bind|/a|/b|ro,ro", "an option twice"},
-        {"mount|bind|/a|/b|rw", "an unknown option"}, {"mount|bind|/a|/b|copy", "copy without a dataset"},
-        {"mount|zfs|p/a|/b|rec", "rec without a bind"}, {"mount|bind|/a|/b", "a mount without options"},
+        {"mount|bind|/a|/b|rw", "an unknown option"},
+        {"mount|bind|/a|/b|copy", "copy without a dataset"},
+        {"mount|zfs|p/a|/b|rec", "rec without a bind"},
+        {"mount|bind|/a|/b", "a mount without options"},
         {"cgroup-set|pids.max|1", "settings without the pod's cgroup"},
-        {"pre-start|", "an empty handler"},          {"uuid|01234567-89ab-cdef-0123-456789abcdef", "a pod's key in an app"},
+        {"pre-start|", "an empty handler"},
+        {"uuid|01234567-89ab-cdef-0123-456789abcdef", "a pod's key in an app"},
         {"end|x", "an end with a field"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -249,7 +284,8 @@ static void test_app_keys(void) {
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|web"), 21, "app", "an app's name twice");
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|Web"), 21, "app", "an upper-case name");
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|a--b"), 21, "app", "two hyphens");
-    refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|pod"), 21, "app", "the name of the pod's own file");
+    refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|pod"), 21, "app",
+            "the name of the pod's own file");
 }
 
 static void test_framing(void) {
@@ -312,7 +348,8 @@ static void test_text(void) {
     ok(strcmp(room, "2100-01-01T00:00:00.000000000Z") == 0, "a century");
     t = TEXT_ON(room);
     text_json(&t, "a\"\\\n\xff\xc3\xa9");
-    ok(strcmp(room, "\"a\\\"\\\\\\u000a\\ufffd\xc3\xa9\"") == 0, "JSON stays JSON whatever the bytes");
+    ok(strcmp(room, "\"a\\\"\\\\\\u000a\\ufffd\xc3\xa9\"") == 0,
+       "JSON stays JSON whatever the bytes");
     t = TEXT_ON(room);
     text_plain(&t, "x\033[2J");
     ok(strcmp(room, "x\\x1b[2J") == 0, "no escape sequence reaches a terminal");
