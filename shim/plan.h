@@ -81,7 +81,7 @@ struct plan_app {
     const char *group;
     gid_t *groups;
     size_t group_count;
-    uint64_t caps_root; /* bounding set; permitted and effective of uid 0 */
+    uint64_t caps_root; /* bounding set; all other sets of uid 0 */
     uint64_t caps_user; /* permitted, effective, inheritable, ambient of any other uid */
     bool no_new_privs;
     const char *seccomp; /* or NULL */

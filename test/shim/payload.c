@@ -351,8 +351,8 @@ static int act(char **argv, char **all) {
     else if (strcmp(mode, "--sleep") == 0) {
         if (n > 0)
             sleep((unsigned)n);
-        for (bool ever = n == 0; ever;)
-            pause();
+        if (n == 0)
+            sleep(1000000);
     } else if (strcmp(mode, "--on-term") == 0) {
         exit_on_term = n;
         signal(SIGTERM, on_term);

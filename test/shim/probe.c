@@ -160,6 +160,7 @@ again:
 }
 
 int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IONBF, 0);
     if (argc == 4 && strcmp(argv[1], "ctl") == 0)
         return ctl(argv[2], argv[3]);
