@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** One project per kind of test; what each may touch: docs/testing.md. */
+/** One project per kind of test; what each may touch: docs/setup.md. */
 export default defineConfig({
   test: {
     reporters: ['default'],
