@@ -30,6 +30,7 @@ export interface UnpackOptions {
   readonly limits?: Partial<ImportLimits>;
   readonly allowDevices?: boolean;
   readonly pieceBytes?: number;
+  readonly signal?: AbortSignal;
   /** Default: nothing is made, nothing is lost. */
   readonly apply?: ApplySpecialFiles;
 }
@@ -59,7 +60,10 @@ export async function unpack(
       chunks: Buffer.isBuffer(archive) ? inPieces(archive, options.pieceBytes ?? 65536) : archive,
     };
     const ports = { exec: childExec, tools: { xz: '/usr/bin/xz', bzip2: '/usr/bin/bzip2' } };
-    const summary = await readArchive(source, sink, ports, { limits });
+    const summary = await readArchive(source, sink, ports, {
+      limits,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
     const manifest = sink.finish().toString();
     const warnings = await writer.finish((dir, files) => {
       specials = files;

@@ -60,10 +60,10 @@ export async function readArchive(
   const { limits, onProgress, signal } = options;
   const archiveHash = createHash('sha512');
   let archiveBytes = 0;
-  const head = await readHead(source.chunks);
+  const head = await readHead(source.chunks, signal);
   const compression = sniffCompression(head.bytes);
   if (compression === undefined) {
-    await head.rest.return?.();
+    giveUp(head.rest);
     throw new ArchiveError('ARCHIVE_UNKNOWN_FORMAT', unknownFormat(head.bytes), {
       remedies: ['give a tar archive, plain or compressed with gzip, bzip2, xz or zstd'],
     });
@@ -78,11 +78,11 @@ export async function readArchive(
         archiveBytes += chunk.length;
         archiveHash.update(chunk);
         yield chunk;
-        const next: IteratorResult<Uint8Array> = await head.rest.next();
+        const next: IteratorResult<Uint8Array> = await abortable(head.rest.next(), signal);
         chunk = next.done === true ? undefined : asBuffer(next.value);
       }
     } finally {
-      await head.rest.return?.();
+      giveUp(head.rest);
     }
   }
 
@@ -140,22 +140,43 @@ function checkSize(tarBytes: number, archiveBytes: number, limits: ArchiveLimits
   }
 }
 
+/** Rejects with the signal's reason as soon as it comes, even while the source has nothing to give. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      work.catch(() => undefined);
+      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    };
+    if (signal.aborted) {
+      abort();
+      return;
+    }
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', abort);
+    });
+  });
+}
+
+/** Not awaited: it would wait for a source that has nothing to give. */
+function giveUp(chunks: AsyncIterator<Uint8Array>): void {
+  chunks.return?.().catch(() => undefined);
+}
+
 async function readHead(
   chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly bytes: Buffer; readonly rest: AsyncIterator<Uint8Array> }> {
   const rest = chunks[Symbol.asyncIterator]();
-  const parts: Buffer[] = [];
-  let length = 0;
-  while (length < BLOCK_BYTES) {
-    const next = await rest.next();
+  let bytes: Buffer = Buffer.alloc(0);
+  while (bytes.length < BLOCK_BYTES && sniffCompression(bytes) === undefined) {
+    const next = await abortable(rest.next(), signal);
     if (next.done === true) break;
-    parts.push(asBuffer(next.value));
-    length += next.value.length;
+    const chunk = asBuffer(next.value);
+    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
   }
-  return {
-    bytes: parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts),
-    rest,
-  };
+  return { bytes, rest };
 }
 
 function unknownFormat(head: Buffer): string {

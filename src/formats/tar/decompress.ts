@@ -80,7 +80,8 @@ async function* decodeMembers(
       }
     } while (rest !== undefined);
   } finally {
-    await input.return?.();
+    // Not awaited: a source that has nothing to give at the moment would keep an error from being told.
+    input.return?.().catch(ignore);
   }
 }
 

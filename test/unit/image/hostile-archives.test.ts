@@ -370,6 +370,51 @@ describe('a source that fails', () => {
   });
 });
 
+describe('a source that has stopped to give anything', () => {
+  const stalled = (bytes: Buffer, signal: AbortSignal) =>
+    async function* stall(): AsyncGenerator<Buffer> {
+      yield bytes;
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+    };
+
+  test.each([
+    ['no', (bytes: Buffer) => bytes],
+    ['gzip', (bytes: Buffer) => gzipSync(bytes)],
+    ['zstd', (bytes: Buffer) => zstdCompressSync(bytes)],
+    ['xz', xzCompress],
+    ['bzip2', bzip2Compress],
+  ])('does not keep the user from stopping the work, with %s compression', async (_, compress) => {
+    const forever = new AbortController();
+    const user = new AbortController();
+    const bytes = compress(whole);
+    await withFolder(async (outer) => {
+      const source = stalled(bytes.subarray(0, bytes.length - 20), forever.signal)();
+      const work = unpack(outer, source, { signal: user.signal });
+      setTimeout(() => {
+        user.abort(new Error('stopped by the user'));
+      }, 50);
+      await expect(work).rejects.toThrow('stopped by the user');
+    });
+    forever.abort();
+  });
+
+  test.each([
+    ['no', (bytes: Buffer) => bytes],
+    ['gzip', (bytes: Buffer) => gzipSync(bytes)],
+    ['zstd', (bytes: Buffer) => zstdCompressSync(bytes)],
+  ])('does not keep an error from being told, with %s compression', async (_, compress) => {
+    const forever = new AbortController();
+    const bytes = compress(aci([{ name: 'rootfs/../x' }]));
+    await withFolder(async (outer) => {
+      const work = unpack(outer, stalled(bytes, forever.signal)());
+      expect(await archiveErrorOf(work)).toBe('ARCHIVE_ESCAPE');
+    });
+    forever.abort();
+  });
+});
+
 describe('whatever bytes are changed', () => {
   test('nothing is written outside, and every failure is an error of ours', async () => {
     await fc.assert(
