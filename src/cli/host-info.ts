@@ -4,7 +4,7 @@ import os from 'node:os';
 import process from 'node:process';
 
 import { JetpackError } from '../errors.ts';
-import { findCgroup2 } from '../runtime/linux.ts';
+import { findCgroup2 } from '../runtime/cgroup2.ts';
 import type { Context } from './context.ts';
 
 export interface Finding {

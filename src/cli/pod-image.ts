@@ -3,7 +3,7 @@ import { ImageError } from '../errors.ts';
 import { findImage } from '../image/find.ts';
 import { getManifest } from '../image/store.ts';
 import type { PodImage } from '../pod/reify.ts';
-import { platformOf } from '../schema/appc.ts';
+import { platformOf } from '../schema/platform.ts';
 import type { Context } from './context.ts';
 
 /** Throws IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_PLATFORM. */

@@ -86,7 +86,7 @@ function saveId({ saveId: file }: RunOptions, uuid: string): void {
 
 async function planFromWords(context: Context, words: RunWords, options: RunOptions): Promise<PreparePlan> {
   const request = await buildRequest(words, (reference) => getPodImage(context, reference));
-  const plan = planPrepare(context.preparePorts, {
+  const plan = await planPrepare(context.preparePorts, {
     request,
     name: options.name,
     hostname: options.hostname,

@@ -3,8 +3,8 @@ import { UsageError } from '../errors.ts';
 import { parseNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppRequest, MountRequest, PodImage, PodRequest } from '../pod/reify.ts';
 import type { Isolation } from '../runtime/runtime.ts';
-import { EnvironmentVariable } from '../schema/appc.ts';
-import { Volume } from '../schema/pod-manifest.ts';
+import type { EnvironmentVariable } from '../schema/appc.ts';
+import type { Volume } from '../schema/pod-manifest.ts';
 import { parseInsecureRun } from './insecure-options.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
 
@@ -51,10 +51,9 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
 }
 
 function parseVariable(flag: string, text: string): EnvironmentVariable {
-  const equals = text.indexOf('=');
-  const parsed = EnvironmentVariable.safeParse({ name: text.slice(0, equals), value: text.slice(equals + 1) });
-  if (equals < 1 || !parsed.success) throw new UsageError(`--${flag} is NAME=VALUE, not "${text}"`);
-  return parsed.data;
+  const match = /^([A-Za-z_][A-Za-z_0-9.-]*)=([^\0]*)$/s.exec(text);
+  if (match === null) throw new UsageError(`--${flag} is NAME=VALUE, not "${text}"`);
+  return { name: match[1] ?? '', value: match[2] ?? '' };
 }
 
 /** `a=1,b=2`; the first part may stand without a key. */
@@ -81,7 +80,7 @@ function parseBool(flag: string, key: string, text: string | undefined): boolean
 }
 
 /** `NAME,kind=host,source=/abs[,readOnly=…][,recursive=…]` or `NAME,kind=empty[,mode=…][,uid=…][,gid=…]` (RKT.md 1.8). */
-export function parseVolume(text: string): Volume {
+export async function parseVolume(text: string): Promise<Volume> {
   const comma = text.indexOf(',');
   const name = comma === -1 ? text : text.slice(0, comma);
   if (comma === -1) {
@@ -106,6 +105,8 @@ export function parseVolume(text: string): Volume {
   }
   if (value.kind === 'host' && value.source === undefined) throw new UsageError(`--volume "${text}": a host volume needs source=/…`);
   const present = Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined));
+  // Loaded only where it is needed: schemas cost a start some milliseconds.
+  const { Volume } = await import('../schema/pod-manifest.ts');
   const parsed = Volume.safeParse(present);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
@@ -157,7 +158,7 @@ export async function buildRequest(
   if (words.apps.length > 1 && words.defaults.one.has('exec')) {
     throw new UsageError('--exec before the first image would run one program in every app', { remedies: ['put it after the image it is for'] });
   }
-  const volumes = (words.pod.many.get('volume') ?? []).map(parseVolume);
+  const volumes = await Promise.all((words.pod.many.get('volume') ?? []).map(parseVolume));
   const environment = (words.pod.many.get('set-env') ?? []).map((text) => parseVariable('set-env', text));
   const apps: AppRequest[] = [];
   for (const app of words.apps) apps.push(buildApp(app, words.defaults, await findImage(app.image)));

@@ -5,8 +5,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import * as z from 'zod/mini';
-
 import { errnoOf, HostError } from '../errors.ts';
 import { findNearest } from '../schema/nearest.ts';
 import { parseDatasetName, type DatasetName } from '../zfs/zfs.ts';
@@ -22,42 +20,37 @@ function fitsSockets(mountpoint: string): boolean {
   return Buffer.byteLength(control) <= MAX_SOCKET_PATH;
 }
 
-const absolutePath = z.string().check(
-  z.refine((text) => path.resolve(text) === text && !/[\0-\x1f\x7f]/.test(text), {
-    error: 'must be an absolute path without ".", ".." or a slash at its end',
-  }),
-);
+/** A parser of one value: throws Refusal. Plain functions, since schemas would cost every start some milliseconds. */
+class Refusal extends Error {}
 
-const wholeNumber = (least: number) =>
-  z.pipe(
-    z.string().check(
-      z.refine((text) => /^\d{1,15}$/.test(text) && Number(text) >= least, {
-        error: `must be a whole number, at least ${String(least)}`,
-      }),
-    ),
-    z.transform(Number),
-  );
+function absolutePath(text: string): string {
+  if (path.resolve(text) === text && !/[\0-\x1f\x7f]/.test(text)) return text;
+  throw new Refusal('must be an absolute path without ".", ".." or a slash at its end');
+}
 
-const datasetName = z.pipe(
-  z.string().check(
-    z.refine(
-      (text) => parseDatasetName(text) !== undefined && !text.includes('@') && text.includes('/'),
-      {
-        error: 'must be the name of a dataset below a pool, like tank/jetpack',
-      },
-    ),
-  ),
-  z.transform((text) => text as DatasetName),
-);
+function mountpoint(text: string): string {
+  if (absolutePath(text) !== '/' && fitsSockets(text)) return text;
+  throw new Refusal(`must be short enough for the sockets below it (${String(MAX_SOCKET_PATH)} bytes with /pods/UUID/control)`);
+}
 
-export const Config = z.object({
+function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
+    throw new Refusal(`must be a whole number, at least ${String(least)}`);
+  };
+}
+
+function datasetName(text: string): DatasetName {
+  const name = parseDatasetName(text);
+  if (name !== undefined && !text.includes('@') && text.includes('/')) return name;
+  throw new Refusal('must be the name of a dataset below a pool, like tank/jetpack');
+}
+
+/** Every key: how its value is read. */
+const PARSERS = {
   /** The root dataset; undefined until `jetpack init` or the administrator chose one. */
-  'root.zfs': z.optional(datasetName),
-  'root.mountpoint': absolutePath.check(
-    z.refine((text) => text !== '/' && fitsSockets(text), {
-      error: `must be short enough for the sockets below it (${String(MAX_SOCKET_PATH)} bytes with /pods/UUID/control)`,
-    }),
-  ),
+  'root.zfs': datasetName,
+  'root.mountpoint': mountpoint,
   /** The folder of jetpack-shim and the compiled seccomp filter. */
   'path.libexec': absolutePath,
   'path.share': absolutePath,
@@ -67,13 +60,19 @@ export const Config = z.object({
   /** Between TERM and KILL. */
   'stop.grace-ms': wholeNumber(0),
   /** Only where they are not in one of the usual places. */
-  'zfs.program': z.optional(absolutePath),
-  'zpool.program': z.optional(absolutePath),
-});
-export type Config = z.infer<typeof Config>;
-export type ConfigKey = keyof Config;
+  'zfs.program': absolutePath,
+  'zpool.program': absolutePath,
+} as const;
 
-export const CONFIG_KEYS = Object.keys(Config.shape) as readonly ConfigKey[];
+export type ConfigKey = keyof typeof PARSERS;
+/** Keys without a built-in value. */
+type OptionalKey = 'root.zfs' | 'zfs.program' | 'zpool.program';
+type Value<K extends ConfigKey> = ReturnType<(typeof PARSERS)[K]>;
+export type Config = { readonly [K in Exclude<ConfigKey, OptionalKey>]: Value<K> } & {
+  readonly [K in OptionalKey]?: Value<K>;
+};
+
+export const CONFIG_KEYS = Object.keys(PARSERS) as readonly ConfigKey[];
 
 /** One `key = value` and where it stands: `/etc/jetpack/jetpack.conf:3`, `-o`, `built in`. */
 export interface Setting {
@@ -152,17 +151,19 @@ export interface MergedConfig {
 /** Later settings win. Throws CONFIG_INVALID with the origin of the first value that is not acceptable. */
 export function mergeConfig(...sources: readonly (readonly Setting[])[]): MergedConfig {
   const winners = new Map(sources.flat().map((setting) => [setting.key, setting]));
-  const raw = Object.fromEntries([...winners].map(([key, { value }]) => [key, value]));
-  const parsed = Config.safeParse(raw);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const key = CONFIG_KEYS.find((known) => known === issue?.path[0]);
-    const setting = key === undefined ? undefined : winners.get(key);
-    const what = setting === undefined ? (key ?? '') : `${setting.key} = ${setting.value}`;
-    throw invalid(setting?.origin ?? 'configuration', `${what}: ${issue?.message ?? 'not valid'}`);
-  }
+  const values = [...winners.values()].map((setting) => [setting.key, parseValue(setting)]);
   const origins = Object.fromEntries([...winners].map(([key, { origin }]) => [key, origin]));
-  return { config: parsed.data, origins };
+  // The defaults have every key that is not optional.
+  return { config: Object.fromEntries(values) as unknown as Config, origins };
+}
+
+function parseValue({ key, value, origin }: Setting): string | number {
+  try {
+    return PARSERS[key](value);
+  } catch (error) {
+    if (error instanceof Refusal) throw invalid(origin, `${key} = ${value}: ${error.message}`);
+    throw error;
+  }
 }
 
 export interface ConfigSources {

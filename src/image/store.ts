@@ -6,42 +6,37 @@
 import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
-import * as z from 'zod/mini';
-
 import { errnoOf, ImageError } from '../errors.ts';
 import type { Layout } from '../host/layout.ts';
-import { AcIdentifier, ImageId, parseBySchema } from '../schema/appc.ts';
-import { type ImageManifest, parseImageManifest } from '../schema/image-manifest.ts';
+import type { ImageId } from '../schema/appc.ts';
+import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 
-const bytes = z.int().check(z.minimum(0));
-const digest = z.string().check(z.regex(/^sha512-[0-9a-f]{128}$/, 'must be a sha512 digest'));
-
-export const ImageMeta = z.looseObject({
-  version: z.literal(1),
-  id: ImageId,
-  name: AcIdentifier,
-  labels: z.array(z.looseObject({ name: z.string(), value: z.string() })),
+/** `meta.json`: written by import after everything in it was checked; only root can write it since. */
+export interface ImageMeta {
+  readonly version: 1;
+  readonly id: ImageId;
+  readonly name: string;
+  readonly labels: readonly { readonly name: string; readonly value: string }[];
   /** RFC 3339, UTC. */
-  importedAt: z.string(),
+  readonly importedAt: string;
   /** Where the archive came from: a path, a URL, `-`. */
-  source: z.string(),
-  archive: z.looseObject({
-    /** Of the file as it came, compressed or not. */
-    digest,
-    sizeBytes: bytes,
-    compression: z.string(),
-  }),
-  tarBytes: bytes,
+  readonly source: string;
+  readonly archive: {
+    /** Of the file as it came, compressed or not: `sha512-…`. */
+    readonly digest: string;
+    readonly sizeBytes: number;
+    readonly compression: string;
+  };
+  readonly tarBytes: number;
   /** All files together, their holes included. */
-  treeBytes: bytes,
-  entries: bytes,
-  manifestDigest: digest,
+  readonly treeBytes: number;
+  readonly entries: number;
+  readonly manifestDigest: string;
   /** Fingerprint of the key whose signature was good; absent for an unsigned image. */
-  signedBy: z.optional(z.string()),
-  warnings: z.array(z.string()),
-});
-export type ImageMeta = z.infer<typeof ImageMeta>;
+  readonly signedBy?: string | undefined;
+  readonly warnings: readonly string[];
+}
 
 export const FILES = { manifest: 'manifest', meta: 'meta.json', tree: 'tree' } as const;
 
@@ -84,14 +79,27 @@ export function findMeta(layout: Layout, id: ImageId): ImageMeta | undefined {
     if (errnoOf(cause) !== 'ENOENT') throw damaged(id, cause);
     return undefined;
   }
-  let meta: ImageMeta;
+  const meta = readOwn<ImageMeta>(id, text, (fields) => fields['version'] === 1);
+  if (meta.id !== id) throw damaged(id, new Error(`they are of ${meta.id}`));
+  return meta;
+}
+
+/** JSON that we wrote ourselves: checked for damage, not for its shape. No schema is on the way of a start. */
+function readOwn<T>(
+  id: string,
+  text: string,
+  isRight: (fields: Readonly<Record<string, unknown>>) => boolean,
+): T {
+  let value: unknown;
   try {
-    meta = parseBySchema(ImageMeta, file, text);
+    value = JSON.parse(text);
   } catch (cause) {
     throw damaged(id, cause);
   }
-  if (meta.id !== id) throw damaged(id, new Error(`they are of ${meta.id}`));
-  return meta;
+  if (typeof value !== 'object' || value === null || !isRight(value as Readonly<Record<string, unknown>>)) {
+    throw damaged(id, new Error('they are not of an image'));
+  }
+  return value as T;
 }
 
 export interface StoredManifest {
@@ -112,11 +120,8 @@ export function getManifest(layout: Layout, id: ImageId): StoredManifest {
       cause,
     });
   }
-  try {
-    return { manifest: parseImageManifest(manifestBytes).manifest, bytes: manifestBytes };
-  } catch (cause) {
-    throw damaged(id, cause);
-  }
+  const manifest = readOwn<ImageManifest>(id, manifestBytes.toString('utf8'), (fields) => fields['acKind'] === 'ImageManifest');
+  return { manifest, bytes: manifestBytes };
 }
 
 function damaged(id: string, cause: unknown): ImageError {

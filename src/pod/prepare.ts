@@ -17,7 +17,7 @@ import type { Layout } from '../host/layout.ts';
 import { takeLease } from '../host/lease.ts';
 import { createUuid } from '../host/uuid.ts';
 import type { PodNetwork } from '../network/network.ts';
-import type { Isolation, Runtime } from '../runtime/runtime.ts';
+import type { AppConfinement, Isolation, Runtime } from '../runtime/runtime.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
 import { appOf, compilePlan, emptyVolumes } from './compile.ts';
@@ -167,14 +167,15 @@ function copyResolvConf(dir: string): void {
 }
 
 /** Decides everything and checks all that can be checked without changing anything. */
-export function planPrepare(ports: PreparePorts, options: PrepareOptions): PreparePlan {
+export async function planPrepare(ports: PreparePorts, options: PrepareOptions): Promise<PreparePlan> {
   checkNames(options);
   const uuid = createUuid();
   const { manifest, warnings } = reify(options.request);
   checkHostVolumes(manifest.volumes ?? []);
   const { runtime, layout } = ports;
-  const apps = new Map(manifest.apps.map((app) => [String(app.name), runtime.confineApp(app.name, appOf(app), options.isolation)]));
-  const pod = runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
+  const apps = new Map<string, AppConfinement>();
+  for (const app of manifest.apps) apps.set(app.name, await runtime.confineApp(app.name, appOf(app), options.isolation));
+  const pod = await runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const plan = compilePlan({
     uuid,
@@ -243,8 +244,4 @@ export async function executePrepare(ports: PreparePorts, prepared: PreparePlan,
   }
   const dir = ports.layout.dir.pod(uuid);
   return { uuid, dir, planFile: path.join(dir, 'plan'), warnings };
-}
-
-export async function preparePod(ports: PreparePorts, options: PrepareOptions): Promise<PreparedPod> {
-  return executePrepare(ports, planPrepare(ports, options), options.onUuid);
 }

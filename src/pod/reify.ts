@@ -7,7 +7,7 @@ import path from 'node:path';
 import { PodError } from '../errors.ts';
 import type { App, EnvironmentVariable } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
-import { parsePodManifest, type Mount, type PodManifest, type Volume } from '../schema/pod-manifest.ts';
+import type { Mount, PodManifest, Volume } from '../schema/pod-manifest.ts';
 
 export const AC_VERSION = '0.8.11';
 
@@ -87,8 +87,16 @@ function reifyApp(request: AppRequest, pod: PodRequest, name: string): App {
 }
 
 /** Names every app; two apps of one name are refused, since the user must be able to tell them apart. */
+const APP_NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/;
+
 function nameApps(apps: readonly AppRequest[]): readonly string[] {
   const names = apps.map((app) => app.name ?? appNameFor(app.image.manifest.name));
+  const bad = names.find((name) => !APP_NAME.test(name) || name.length > 63);
+  if (bad !== undefined) {
+    throw new PodError('POD_INVALID', `"${bad}" cannot be the name of an app`, {
+      remedies: ['1 to 63 lower-case letters, digits and single "-" between them'],
+    });
+  }
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
     throw new PodError('POD_INVALID', `two apps of the pod would be called "${twice}"`, {
@@ -126,7 +134,7 @@ function checkMounts(name: string, mounts: readonly Mount[], volumes: readonly V
   }
 }
 
-/** Throws PodError, or ManifestError when a value of the request is not one that appc allows. */
+/** Throws PodError. The parts of the request were checked where they came in: images by their import, words by the command line. */
 export function reify(request: PodRequest): Reified {
   const warnings: string[] = [];
   const volumes: Volume[] = [...request.volumes];
@@ -151,14 +159,13 @@ export function reify(request: PodRequest): Reified {
       mounts,
     };
   });
-  const manifest = parsePodManifest({ acKind: 'PodManifest', acVersion: AC_VERSION, apps, volumes });
-  for (const app of manifest.manifest.apps) checkMounts(app.name, app.mounts ?? [], manifest.manifest.volumes ?? []);
-  const used = new Set(manifest.manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => mount.volume)));
-  for (const { name } of manifest.manifest.volumes ?? []) {
+  const twice = volumes.find((volume, i) => volumes.findIndex((other) => other.name === volume.name) !== i);
+  if (twice !== undefined) throw new PodError('POD_VOLUME', `volume "${twice.name}" is there twice`);
+  const manifest = { acKind: 'PodManifest', acVersion: AC_VERSION, apps, volumes } as unknown as PodManifest;
+  for (const app of manifest.apps) checkMounts(app.name, app.mounts ?? [], volumes);
+  const used = new Set(manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => mount.volume)));
+  for (const { name } of volumes) {
     if (!used.has(name)) warnings.push(`volume "${name}" is mounted nowhere`);
   }
-  return {
-    manifest: manifest.manifest,
-    warnings: [...warnings, ...manifest.warnings.map(({ path: at, message }) => `${at}: ${message}`)],
-  };
+  return { manifest, warnings };
 }

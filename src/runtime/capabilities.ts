@@ -1,6 +1,5 @@
 /** Linux capabilities: names to bits (capabilities(7), include/uapi/linux/capability.h), and the sets of appc. */
 import { PodError } from '../errors.ts';
-import { capabilityName, findIsolator, type Isolator } from '../schema/appc.ts';
 
 const NAMES = [
   'CHOWN',
@@ -64,7 +63,13 @@ const DEFAULT_SET = [
   'SYS_CHROOT',
 ] as const;
 
-const ALL: bigint = (1n << BigInt(NAMES.length)) - 1n;
+export const ALL_CAPABILITIES: bigint = (1n << BigInt(NAMES.length)) - 1n;
+
+/** `net_raw`, `CAP_NET_RAW`, `Net_Raw` → `CAP_NET_RAW`. */
+function capabilityName(text: string): string {
+  const upper = text.toUpperCase();
+  return upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
+}
 
 /** Undefined for a name that Linux does not have. */
 export function capabilityBit(name: string): bigint | undefined {
@@ -90,14 +95,16 @@ export interface CapabilitySets {
   readonly capsOthers: bigint;
 }
 
-export function capabilitySets(app: string, isolators: readonly Isolator[] | undefined, unconfined: boolean): CapabilitySets {
-  if (unconfined) return { caps: ALL, capsOthers: 0n };
-  const retain = findIsolator(isolators, 'os/linux/capabilities-retain-set');
+export const DEFAULT_CAPABILITIES: bigint = bitsOf('', DEFAULT_SET);
+
+/** At most one of `retain` and `remove`, as their manifest names them. Throws POD_INVALID for a name that does not exist. */
+export function capabilitySets(
+  app: string,
+  { retain, remove }: { readonly retain?: readonly string[] | undefined; readonly remove?: readonly string[] | undefined },
+): CapabilitySets {
   if (retain !== undefined) {
-    const bits = bitsOf(app, retain.set);
+    const bits = bitsOf(app, retain);
     return { caps: bits, capsOthers: bits };
   }
-  const defaults = bitsOf(app, DEFAULT_SET);
-  const remove = findIsolator(isolators, 'os/linux/capabilities-remove-set');
-  return { caps: remove === undefined ? defaults : defaults & ~bitsOf(app, remove.set), capsOthers: 0n };
+  return { caps: remove === undefined ? DEFAULT_CAPABILITIES : DEFAULT_CAPABILITIES & ~bitsOf(app, remove), capsOthers: 0n };
 }

@@ -2,11 +2,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { HostError, PodError } from '../errors.ts';
-import type { CgroupSetting } from '../pod/plan.ts';
-import { amountOf, findIsolator, isIsolatorName, type App, type IsolatorName, type Isolator } from '../schema/appc.ts';
-import { capabilitySets } from './capabilities.ts';
-import type { AppConfinement, Isolation, IsolatorReport, PodConfinement, ProcessRow, Runtime } from './runtime.ts';
+import { HostError } from '../errors.ts';
+import type { App, Isolator } from '../schema/appc.ts';
+import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from './capabilities.ts';
+import { findCgroup2 } from './cgroup2.ts';
+import type { AppConfinement, Isolation, PodConfinement, ProcessRow, Runtime } from './runtime.ts';
 
 /** Hidden from apps: they tell about, or reach, the host's kernel and hardware. */
 const MASKED = [
@@ -40,9 +40,6 @@ const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sys
 /** statfs(2) f_type of a file system of OpenZFS in the kernel. */
 const ZFS_SUPER_MAGIC = 0x2fc12fc1;
 
-/** The period of cpu.max, in microseconds: the kernel's default. */
-const CPU_PERIOD_US = 100_000;
-
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
   x64: 'amd64',
   ia32: 'i386',
@@ -52,78 +49,21 @@ const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
   ppc64: 'ppc64le',
 };
 
-/** Isolators of appc that this runtime enforces. */
-const ENFORCED: ReadonlySet<IsolatorName> = new Set<IsolatorName>([
-  'resource/cpu',
-  'resource/memory',
-  'os/linux/capabilities-retain-set',
-  'os/linux/capabilities-remove-set',
-  'os/linux/no-new-privileges',
-  'os/linux/oom-score-adj',
-  'os/linux/cpu-shares',
-]);
-
 export interface LinuxFacts {
   readonly architecture: NodeJS.Architecture;
   /** Folder of jetpack-shim and seccomp-default.bpf. */
   readonly libexec: string;
 }
 
-/** The unified hierarchy and its controllers; undefined where there is none. */
-export function findCgroup2(): { readonly root: string; readonly controllers: readonly string[] } | undefined {
-  for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/unified']) {
-    try {
-      const controllers = readFileSync(path.join(root, 'cgroup.controllers'), 'utf8').trim();
-      return { root, controllers: controllers === '' ? [] : controllers.split(' ') };
-    } catch {
-      continue;
-    }
-  }
-  return undefined;
-}
-
-function limitsOf(app: string, isolators: readonly Isolator[] | undefined): { settings: CgroupSetting[]; needs: Map<string, string> } {
-  const settings: CgroupSetting[] = [];
-  const needs = new Map<string, string>();
-  const memory = findIsolator(isolators, 'resource/memory');
-  if (memory !== undefined) {
-    needs.set('memory', 'resource/memory');
-    if (memory.limit !== undefined) {
-      settings.push({ file: 'memory.max', value: String(amountOf(memory.limit)) }, { file: 'memory.swap.max', value: '0' });
-    }
-    if (memory.request !== undefined) settings.push({ file: 'memory.low', value: String(amountOf(memory.request)) });
-  }
-  const cpu = findIsolator(isolators, 'resource/cpu');
-  if (cpu !== undefined) {
-    needs.set('cpu', 'resource/cpu');
-    if (cpu.limit !== undefined) {
-      const quotaUs = Math.max(1000, amountOf(cpu.limit, CPU_PERIOD_US));
-      settings.push({ file: 'cpu.max', value: `${String(quotaUs)} ${String(CPU_PERIOD_US)}` });
-    }
-  }
-  const shares = findIsolator(isolators, 'os/linux/cpu-shares');
-  if (shares !== undefined) {
-    needs.set('cpu', 'os/linux/cpu-shares');
-    // 2…262144 of cgroup v1 to 1…10000 of v2, as the kernel's documentation of cpu.weight has it.
-    settings.push({ file: 'cpu.weight', value: String(1 + Math.floor(((shares - 2) * 9999) / 262142)) });
-  }
-  void app;
-  return { settings, needs };
-}
-
-function reportOn(isolators: readonly Isolator[] | undefined): IsolatorReport {
-  const names = (isolators ?? []).map(({ name }) => String(name));
-  return {
-    enforced: names.filter((name) => isIsolatorName(name) && ENFORCED.has(name)),
-    ignored: names.filter((name) => !isIsolatorName(name)),
-  };
-}
-
-function refuse(what: string, isolator: string, why: string): never {
-  throw new PodError('POD_LIMIT_UNSUPPORTED', `${what} asks for ${isolator}, which cannot be enforced here: ${why}`, {
-    remedies: ['remove the isolator from the manifest', 'see what this host can enforce with: jetpack info'],
-  });
-}
+/** For an app without isolators, so that their schemas need not be loaded for it. */
+const NOTHING_ASKED = {
+  caps: DEFAULT_CAPABILITIES,
+  capsOthers: 0n,
+  noNewPrivs: true,
+  oomScoreAdj: undefined,
+  cgroup: [],
+  report: { enforced: [], ignored: [] },
+} as const;
 
 export class LinuxRuntime implements Runtime {
   readonly #facts: LinuxFacts;
@@ -144,41 +84,30 @@ export class LinuxRuntime implements Runtime {
     return statfsSync(rootDir).type === ZFS_SUPER_MAGIC ? 'zfs' : 'dir';
   }
 
-  confineApp(name: string, app: App, isolation: Isolation): AppConfinement {
-    const { isolators } = app;
-    for (const { name: isolator } of isolators ?? []) {
-      if (isIsolatorName(isolator) && !ENFORCED.has(isolator)) {
-        refuse(`app ${name}`, isolator, 'this jetpack has no means to');
-      }
-    }
-    const { settings, needs } = limitsOf(name, isolators);
-    this.#checkControllers(`app ${name}`, needs);
+  async confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement> {
+    const { isolators = [] } = app;
+    const asked = isolators.length === 0 ? NOTHING_ASKED : (await import('./isolators.ts')).enforceOnApp(name, isolators);
+    const { caps, capsOthers, noNewPrivs, oomScoreAdj, cgroup, report } = asked;
     return {
-      ...capabilitySets(name, isolators, !isolation.capabilities),
-      noNewPrivs: findIsolator(isolators, 'os/linux/no-new-privileges') ?? true,
+      ...(isolation.capabilities ? { caps, capsOthers } : { caps: ALL_CAPABILITIES, capsOthers: 0n }),
+      noNewPrivs,
       seccomp: isolation.seccomp ? path.join(this.#facts.libexec, 'seccomp-default.bpf') : undefined,
-      oomScoreAdj: findIsolator(isolators, 'os/linux/oom-score-adj'),
-      cgroup: settings,
+      oomScoreAdj,
+      cgroup,
       mask: isolation.paths ? MASKED : [],
       readonly: isolation.paths ? READ_ONLY : [],
-      report: reportOn(isolators),
+      report,
     };
   }
 
-  confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): PodConfinement {
-    for (const { name } of isolators ?? []) {
-      if (isIsolatorName(name) && name !== 'resource/cpu' && name !== 'resource/memory') {
-        refuse('the pod', name, 'this jetpack has no means to');
-      }
-    }
-    const { settings, needs } = limitsOf('', isolators);
-    this.#checkControllers('the pod', needs);
-    const report = reportOn(isolators);
+  async confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): Promise<PodConfinement> {
+    const none = { cgroup: [], report: NOTHING_ASKED.report };
+    const { cgroup, report } = isolators === undefined || isolators.length === 0 ? none : (await import('./isolators.ts')).enforceOnPod(isolators);
     const hierarchy = findCgroup2();
-    const wanted = settings.length > 0 || apps.some((app) => app.cgroup.length > 0);
+    const wanted = cgroup.length > 0 || apps.some((app) => app.cgroup.length > 0);
     const usable = hierarchy?.controllers.includes('memory') === true;
     if (hierarchy === undefined || (!wanted && !usable)) return { cgroup: undefined, report };
-    return { cgroup: { path: path.join(hierarchy.root, 'jetpack', uuid), settings }, report };
+    return { cgroup: { path: path.join(hierarchy.root, 'jetpack', uuid), settings: cgroup }, report };
   }
 
   ensureConfinement({ cgroup }: PodConfinement): void {
@@ -216,17 +145,6 @@ export class LinuxRuntime implements Runtime {
       }
     }
     return rows.sort((a, b) => a.podPid - b.podPid);
-  }
-
-  #checkControllers(what: string, needs: ReadonlyMap<string, string>): void {
-    if (needs.size === 0) return;
-    const hierarchy = findCgroup2();
-    for (const [controller, isolator] of needs) {
-      if (hierarchy === undefined) refuse(what, isolator, 'the host has no cgroup v2');
-      if (!hierarchy.controllers.includes(controller)) {
-        refuse(what, isolator, `the unified cgroup hierarchy at ${hierarchy.root} has no ${controller} controller`);
-      }
-    }
   }
 }
 

@@ -54,8 +54,8 @@ export interface Runtime {
   /** How a pod's root file systems reach it: mounted by the shim (`zfs`), or by the ZFS daemon in the host (`dir`). */
   rootfsKind(rootDir: string): 'zfs' | 'dir';
   /** Throws PodError POD_LIMIT_UNSUPPORTED for a limit that this host cannot enforce. */
-  confineApp(name: string, app: App, isolation: Isolation): AppConfinement;
-  confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): PodConfinement;
+  confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement>;
+  confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): Promise<PodConfinement>;
   /** Makes ready what `confinePod` refers to (parents of cgroups). Idempotent. */
   ensureConfinement(pod: PodConfinement): void;
   /** The processes of the pod whose init is `initPid`. */

@@ -15,8 +15,8 @@ import {
   laxNameProblems,
   parseBySchema,
   type ParseOptions,
-  platformWarning,
 } from './appc.ts';
+import { platformWarning } from './platform.ts';
 
 /** An image that this one is rendered on top of. */
 export const Dependency = appcObject({

@@ -1,6 +1,4 @@
 /** The ZFS port on the programs zfs(8) and zpool(8), of OpenZFS and of zfs-fuse. What they do and say: docs/tools.md. */
-import { setTimeout as sleepFor } from 'node:timers/promises';
-
 import { ZfsError } from '../errors.ts';
 import type { Run, RunResult } from '../exec/exec.ts';
 import {
@@ -25,7 +23,6 @@ import {
   unmountArgv,
 } from './argv.ts';
 import { culpritOf, wordsOf, zfsFailure, type Attempt } from './failure.ts';
-import { detectFeatures } from './features.ts';
 import {
   parseGet,
   parseHolds,
@@ -51,8 +48,10 @@ const BUSY_TIMEOUT_MS = 3000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 100;
 
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
 export function createZfs(programs: ZfsPrograms): Zfs {
-  const { run, zfs, zpool, sleep = sleepFor } = programs;
+  const { run, zfs, zpool, sleep = pause } = programs;
   /** Not known before the first listing: whether `zfs list` takes -p. */
   let listIsParsable: boolean | undefined;
 
@@ -271,7 +270,10 @@ export function createZfs(programs: ZfsPrograms): Zfs {
       await must(zpool, poolImportArgv(pool, dir), attempt);
     },
 
-    features: (scratch) => detectFeatures({ ...programs, destroy }, scratch),
+    async features(scratch) {
+      const { detectFeatures } = await import('./features.ts');
+      return detectFeatures({ ...programs, destroy }, scratch);
+    },
   };
 }
 

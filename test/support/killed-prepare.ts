@@ -27,7 +27,7 @@ const ports: PreparePorts = {
   now: () => new Date(),
 };
 const meta = getImage({ layout }, reference);
-const plan = planPrepare(ports, {
+const plan = await planPrepare(ports, {
   request: {
     apps: [
       {

@@ -4,14 +4,14 @@ import { parseMount, parseRunOptions, parseVolume } from '../../../src/cli/run-r
 import { parseRunWords } from '../../../src/cli/run-grammar.ts';
 
 describe('--volume', () => {
-  it('reads host and empty volumes', () => {
-    expect(parseVolume('www,kind=host,source=/srv/www,readOnly=true')).toEqual({
+  it('reads host and empty volumes', async () => {
+    expect(await parseVolume('www,kind=host,source=/srv/www,readOnly=true')).toEqual({
       name: 'www',
       kind: 'host',
       source: '/srv/www',
       readOnly: true,
     });
-    expect(parseVolume('tmp,kind=empty,mode=1777,uid=5,gid=6')).toEqual({ name: 'tmp', kind: 'empty', mode: '1777', uid: 5, gid: 6 });
+    expect(await parseVolume('tmp,kind=empty,mode=1777,uid=5,gid=6')).toEqual({ name: 'tmp', kind: 'empty', mode: '1777', uid: 5, gid: 6 });
   });
 
   it.each([
@@ -27,8 +27,8 @@ describe('--volume', () => {
     ['www,kind=empty,kind=empty', 'stands twice'],
     ['www,kind=host,source=/x,readOnly=yes', 'readOnly is true or false'],
     ['www,kind=empty,uid=-1', 'uid'],
-  ])('refuses %s', (text, message) => {
-    expect(() => parseVolume(text)).toThrow(message);
+  ])('refuses %s', async (text, message) => {
+    await expect(parseVolume(text)).rejects.toThrow(message);
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { appNameFor, reify, type AppRequest, type PodRequest } from '../../../src/pod/reify.ts';
 import { parseImageManifest } from '../../../src/schema/image-manifest.ts';
+import { parsePodManifest } from '../../../src/schema/pod-manifest.ts';
 
 const id = `sha512-${'a'.repeat(128)}`;
 
@@ -34,6 +35,21 @@ function app(more: Partial<AppRequest> = {}): AppRequest {
 const pod = (...apps: AppRequest[]): PodRequest => ({ apps, volumes: [], environment: [] });
 
 describe('reification', () => {
+  it('makes a pod manifest that appc allows to the letter', () => {
+    const { manifest } = reify({
+      apps: [app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) }), app({ name: 'two', exec: '/x' })],
+      volumes: [{ name: 'v', kind: 'empty', mode: '0700' } as never],
+      environment: [{ name: 'A', value: 'b' }],
+    });
+    expect(parsePodManifest(JSON.stringify(manifest), { strict: true }).warnings).toEqual([]);
+  });
+
+  it('refuses names of apps and volumes that appc does not have', () => {
+    expect(() => reify(pod(app({ name: 'Web' })))).toThrow('cannot be the name of an app');
+    const volume = { name: 'v', kind: 'empty' } as never;
+    expect(() => reify({ ...pod(app()), volumes: [volume, volume] })).toThrow('volume "v" is there twice');
+  });
+
   it('names apps after the last part of their image', () => {
     expect(appNameFor('example.com/some/Web_Server')).toBe('web-server');
     expect(appNameFor('...')).toBe('app');

@@ -7,7 +7,6 @@ import {
   AcName,
   amountOf,
   AppName,
-  capabilityName,
   findIsolator,
   ImageId,
   isStrictIdentifier,
@@ -149,12 +148,6 @@ test('isolators are found by name, with their values parsed', () => {
   const limit = findIsolator(isolators, 'resource/memory')?.limit;
   expect(limit && amountOf(limit)).toBe(64 * 2 ** 20);
   expect(findIsolator(isolators, 'resource/cpu')).toBeUndefined();
-});
-
-test('capabilities are the same in every spelling', () => {
-  for (const text of ['net_raw', 'NET_RAW', 'CAP_NET_RAW', 'cap_net_raw']) {
-    expect(capabilityName(text)).toBe('CAP_NET_RAW');
-  }
 });
 
 test('paths of problems read like the code that would get there', () => {
