@@ -36,7 +36,9 @@ export JETPACK_TEST_POOL JETPACK_MUST_WORK
 
 failed=0
 : >"$out/counts"
-if make -C shim check >"$out/shim.tap" 2>&1; then :; else failed=1; fi
+# User-Mode Linux has no room for AddressSanitizer's shadow; npm test runs that build on the host.
+rm -f shim/build/unit
+if make -C shim check SANITIZE= >"$out/shim.tap" 2>&1; then :; else failed=1; fi
 cat "$out/shim.tap"
 shim_failed=$(grep -c '^not ok ' "$out/shim.tap" || :)
 if [ "$failed" = 1 ] && [ "$shim_failed" = 0 ]; then shim_failed=1; fi
