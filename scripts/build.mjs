@@ -36,7 +36,17 @@ mkdirSync(dist, { recursive: true });
 
 await build({
   ...common,
-  entryPoints: { jetpack: 'src/cli/bundle.ts', hot: 'src/cli/hot.ts' },
+  entryPoints: { jetpack: 'src/cli/bundle.ts' },
+  outdir: dist,
+  outExtension: { '.js': '.cjs' },
+});
+// What `run` needs once in a thousand times is not in its bundle: it stays small, and finds these where npm put them.
+await build({
+  ...common,
+  entryPoints: { hot: 'src/cli/hot.ts' },
+  external: [...common.external, 'execa', 'proper-lockfile'],
+  supported: { 'dynamic-import': false },
+  keepNames: false,
   outdir: dist,
   outExtension: { '.js': '.cjs' },
 });
