@@ -28,8 +28,6 @@
 #define VERSION "0.0.0"
 #endif
 
-extern char **environ;
-
 static int usage(const char *what, const char *thing) {
     static struct problem problem;
     problem_set(&problem, EXIT_SHIM, "usage", what, thing, 0,
@@ -177,7 +175,7 @@ int main(int argc, char **argv) {
     static struct problem problem;
     if (argc < 2)
         return usage("name a command", NULL);
-    int r = self_prepare(argv, environ);
+    int r = self_prepare(argv);
     if (r < 0) {
         problem_set(&problem, EXIT_SHIM, "self", "cannot make a copy of this program in memory",
                     NULL, -r, NULL);

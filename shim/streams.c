@@ -178,7 +178,7 @@ static void deliver(unsigned app, unsigned stream, const char *bytes, size_t n) 
 
 /* One chunk. False when there is nothing now. */
 static bool read_stream(unsigned app, unsigned stream) {
-    char chunk[CHUNK];
+    static char chunk[CHUNK]; /* not on the stack, where it would stay resident */
     bool terminal = s.master >= 0;
     int *fd = terminal ? &s.master : &s.out[app][stream];
     ssize_t n = read(*fd, chunk, sizeof chunk);

@@ -29,6 +29,7 @@
 #include "launch.h"
 #include "self.h"
 #include "sys.h"
+#include "trim.h"
 
 enum phase { IDLE, PRE, READY, MAIN, POST, DONE };
 
@@ -214,6 +215,7 @@ static void hear(unsigned index) {
         return;
     }
     if (t->phase == MAIN) {
+        trim();
         w = (struct wire){.kind = WIRE_STARTED, .app = (uint16_t)index};
         if (fd_send_pid(self->channel, &w, sizeof w, t->pid) < 0)
             _exit(EXIT_SHIM);

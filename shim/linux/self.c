@@ -78,7 +78,8 @@ static int copy_to(int from, int to) {
     return fcntl(to, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 
-static int become_copy(char **argv, char **env) {
+static int become_copy(char **argv) {
+    static char *const no_env[] = {NULL};
     int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (own < 0)
         return -errno;
@@ -93,7 +94,7 @@ static int become_copy(char **argv, char **env) {
     int r = copy < 0 ? -errno : copy_to(own, copy);
     fd_close(&own);
     if (r == 0) {
-        fexecve(copy, argv, env);
+        fexecve(copy, argv, no_env);
         r = -errno;
     }
     fd_close(&copy);
@@ -101,7 +102,6 @@ static int become_copy(char **argv, char **env) {
 }
 
 static char **own_argv;
-static char **own_env;
 
 static void overwrite(char **strings) {
     for (; strings != NULL && *strings != NULL; strings++)
@@ -112,22 +112,20 @@ void self_forget(const char *name) {
     size_t room = own_argv[0] != NULL ? strlen(own_argv[0]) : 0;
     size_t n = strlen(name);
     overwrite(own_argv);
-    overwrite(own_env);
     if (room > 0)
         memcpy(own_argv[0], name, n < room ? n : room);
     (void)prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
-int self_prepare(char **argv, char **env) {
+int self_prepare(char **argv) {
     own_argv = argv;
-    own_env = env;
     int r = repair_stdio();
     if (r == 0)
         r = sys_close_range(3, ~0u, 0);
     repair_signals();
     repair_limits();
     if (r == 0)
-        r = become_copy(argv, env);
+        r = become_copy(argv);
     if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         r = -errno;
     if (r == 0) /* execve(2) of a descriptor names the process after it */

@@ -36,6 +36,7 @@
 #include "filters.h"
 #include "init.h"
 #include "sys.h"
+#include "trim.h"
 
 #define KILL_AGAIN_MS 1000
 /* How long the end of a pod waits for a slow terminal before it is recorded. */
@@ -90,8 +91,10 @@ static void on_started(unsigned index, pid_t pid) {
     run->pid = pid;
     clock_gettime(CLOCK_REALTIME, &run->started);
     (void)pod_write_app(&pod, index);
-    if (++started == plan.app_count)
+    if (++started == plan.app_count) {
         detach_ready();
+        trim();
+    }
 }
 
 static void app_over(unsigned index) {
