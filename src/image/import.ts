@@ -156,6 +156,7 @@ async function unpack(
     ],
   };
   writeDurably(path.join(aside, FILES.manifest), written.manifestBytes, 0o444);
+  writeDurably(path.join(aside, FILES.parsed), `${JSON.stringify(manifest)}\n`, 0o444);
   writeDurably(path.join(aside, FILES.meta), `${JSON.stringify(meta, null, 2)}\n`, 0o444);
   syncFolder(aside);
   // A snapshot holds everything written before it, and is on disk when the command returns: no sync is needed.

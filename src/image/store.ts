@@ -1,9 +1,17 @@
 /**
- * What the store knows of an image. On disk, `images/<id>/` has `manifest` (the bytes that were in the archive), `meta.json`
- * and `tree` (tree-listing.ts); the rootfs is the seal of the dataset `images/<id>`. An image exists if and only if its folder
+ * What the store knows of an image. On disk, `images/<id>/` has the files of FILES, the listing of
+ * the tree (tree-listing.ts) among them; the rootfs is the seal of the dataset `images/<id>`. An image exists if and only if its folder
  * exists: the folder is renamed into place last, and away first.
  */
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf, ImageError } from '../errors.ts';
@@ -38,7 +46,14 @@ export interface ImageMeta {
   readonly warnings: readonly string[];
 }
 
-export const FILES = { manifest: 'manifest', meta: 'meta.json', tree: 'tree' } as const;
+export const FILES = {
+  /** The bytes that were in the archive. */
+  manifest: 'manifest',
+  /** The same as the schema has parsed it: one spelling of every field, none of them null. */
+  parsed: 'parsed.json',
+  meta: 'meta.json',
+  tree: 'tree',
+} as const;
 
 const SEAL = 'seal';
 
@@ -79,27 +94,31 @@ export function findMeta(layout: Layout, id: ImageId): ImageMeta | undefined {
     if (errnoOf(cause) !== 'ENOENT') throw damaged(id, cause);
     return undefined;
   }
-  const meta = readOwn<ImageMeta>(id, text, (fields) => fields['version'] === 1);
+  const meta = readOwn(id, text, (fields) => fields['version'] === 1) as ImageMeta;
   if (meta.id !== id) throw damaged(id, new Error(`they are of ${meta.id}`));
   return meta;
 }
 
 /** JSON that we wrote ourselves: checked for damage, not for its shape. No schema is on the way of a start. */
-function readOwn<T>(
+function readOwn(
   id: string,
   text: string,
   isRight: (fields: Readonly<Record<string, unknown>>) => boolean,
-): T {
+): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw damaged(id, cause);
   }
-  if (typeof value !== 'object' || value === null || !isRight(value as Readonly<Record<string, unknown>>)) {
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !isRight(value as Readonly<Record<string, unknown>>)
+  ) {
     throw damaged(id, new Error('they are not of an image'));
   }
-  return value as T;
+  return value;
 }
 
 export interface StoredManifest {
@@ -110,18 +129,22 @@ export interface StoredManifest {
 
 /** Throws IMAGE_NOT_FOUND, IMAGE_DAMAGED. */
 export function getManifest(layout: Layout, id: ImageId): StoredManifest {
-  let manifestBytes: Buffer;
+  const dir = layout.dir.image(id);
+  let bytes: Buffer;
+  let parsed: string;
   try {
-    manifestBytes = readFileSync(path.join(layout.dir.image(id), FILES.manifest));
+    bytes = readFileSync(path.join(dir, FILES.manifest));
+    parsed = readFileSync(path.join(dir, FILES.parsed), 'utf8');
   } catch (cause) {
-    if (errnoOf(cause) !== 'ENOENT') throw damaged(id, cause);
+    if (errnoOf(cause) !== 'ENOENT' || existsSync(dir)) throw damaged(id, cause);
     throw new ImageError('IMAGE_NOT_FOUND', `there is no image ${id}`, {
       remedies: ['see what there is with: jetpack images'],
       cause,
     });
   }
-  const manifest = readOwn<ImageManifest>(id, manifestBytes.toString('utf8'), (fields) => fields['acKind'] === 'ImageManifest');
-  return { manifest, bytes: manifestBytes };
+  const isManifest = (fields: Readonly<Record<string, unknown>>) =>
+    fields['acKind'] === 'ImageManifest';
+  return { manifest: readOwn(id, parsed, isManifest) as ImageManifest, bytes };
 }
 
 function damaged(id: string, cause: unknown): ImageError {

@@ -2,9 +2,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { takeLease } from '../host/lease.ts';
 import { displayName } from '../formats/tar/names.ts';
+import { parseImageManifest } from '../schema/image-manifest.ts';
 import type { ImagePorts } from './ports.ts';
 import { dropScratch, ensureMounted } from './scratch.ts';
 import { dumpXattrs } from './shim-special-files.ts';
@@ -39,6 +41,9 @@ export async function verifyImage(
   if (`sha512-${manifest}` !== image.manifestDigest) {
     found.push({ path: '"manifest"', kind: 'changed', detail: 'its content is another' });
   }
+  if (!isParsedFrom(dir)) {
+    found.push({ path: '"parsed.json"', kind: 'changed', detail: 'it is not of the manifest' });
+  }
   const listing = parseTreeListing(readFileSync(path.join(dir, FILES.tree), 'latin1'));
   if (listing === undefined) {
     found.push({ path: '"tree"', kind: 'changed', detail: 'it is no listing any more' });
@@ -64,6 +69,17 @@ export async function verifyImage(
     }
   }
   return report(found, listing.items.size);
+}
+
+/** Whether what every start reads is what the manifest says. */
+function isParsedFrom(dir: string): boolean {
+  try {
+    const { manifest } = parseImageManifest(readFileSync(path.join(dir, FILES.manifest)));
+    const parsed: unknown = JSON.parse(readFileSync(path.join(dir, FILES.parsed), 'utf8'));
+    return isDeepStrictEqual(parsed, JSON.parse(JSON.stringify(manifest)));
+  } catch {
+    return false;
+  }
 }
 
 function shown(difference: TreeDifference): TreeDifference {

@@ -1,6 +1,6 @@
 /** The image store on real ZFS. */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chmodSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
@@ -276,6 +276,22 @@ describe.skipIf(pool === undefined)('the image store', () => {
     } finally {
       await store.zfs.destroy(clone);
     }
+    await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, meta);
+  });
+
+  test('gives the manifest in one spelling, and keeps its bytes', async () => {
+    const odd = { ...MANIFEST, app: { ...MANIFEST.app, supplementaryGids: [5], ports: null } };
+    const { meta } = await bringIn(aci([], odd));
+    const { manifest, bytes } = getManifest(store.layout, meta.id);
+    expect(manifest.app).toEqual({ ...MANIFEST.app, supplementaryGIDs: [5] });
+    expect(bytes.toString()).toBe(JSON.stringify(odd));
+    const parsed = path.join(store.layout.dir.image(meta.id), FILES.parsed);
+    const text = readFileSync(parsed, 'utf8');
+    writeFileSync(parsed, text.replace('/bin/true', '/bin/evil'));
+    expect(await verifyImage(store.ports, meta)).toMatchObject({
+      ok: false,
+      differences: [{ path: '"parsed.json"' }],
+    });
     await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, meta);
   });
 

@@ -1,33 +1,18 @@
-/** A real Debian tree as an ACI: made once by debootstrap, and kept outside of the repository. */
+/** A real Debian system as an ACI, named `debian`: made once by scripts/make-debian-aci.sh, and kept outside of the repository. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
+import process from 'node:process';
 
-const CACHE = '/var/cache/jetpack-test/bookworm';
-
-const manifest = {
-  acKind: 'ImageManifest',
-  acVersion: '0.8.11',
-  name: 'example.com/debian',
-  labels: [
-    { name: 'version', value: '12' },
-    { name: 'os', value: 'linux' },
-  ],
-  app: { exec: ['/bin/bash'], user: '0', group: '0' },
-};
+/** JETPACK_TEST_CACHE: another folder, for guests that see the project's folder only. */
+const CACHE = process.env['JETPACK_TEST_CACHE'] ?? '/var/cache/jetpack-test';
 
 /** The path of the archive, compressed with gzip. Needs debootstrap and, the first time, a mirror. */
 export function debianAci(): string {
-  const file = path.join(CACHE, 'debian.aci');
-  if (existsSync(file)) return file;
-  const dir = path.join(CACHE, 'tree');
-  rmSync(dir, { recursive: true, force: true });
-  mkdirSync(dir, { recursive: true });
-  execFileSync('debootstrap', ['--variant=minbase', 'bookworm', path.join(dir, 'rootfs')]);
-  writeFileSync(path.join(dir, 'manifest'), JSON.stringify(manifest));
-  const attributes = ['--numeric-owner', '--xattrs', '--xattrs-include=*'];
-  execFileSync('tar', ['-C', dir, ...attributes, '-czf', `${file}.new`, 'manifest', 'rootfs']);
-  renameSync(`${file}.new`, file);
-  rmSync(dir, { recursive: true });
+  const file = path.join(CACHE, 'debian-minbase.aci');
+  if (!existsSync(file)) {
+    const script = path.resolve(import.meta.dirname, '../../scripts/make-debian-aci.sh');
+    execFileSync('/bin/sh', [script, file], { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
   return file;
 }
