@@ -4,8 +4,19 @@
 #include "load.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "file.h"
+
+/* The rest of the file's last page when it is enough, as for most plans of one app; else new pages.
+ */
+static void *room_after(char *bytes, size_t length, size_t size) {
+    const size_t page = 4096;
+    size_t unit = _Alignof(max_align_t);
+    size_t used = (length + unit) / unit * unit; /* and the final zero */
+    size_t mapped = (length + page) / page * page;
+    return used <= mapped && mapped - used >= size ? (void *)(bytes + used) : file_room(size);
+}
 
 bool plan_load(const char *path, struct plan *plan, struct problem *problem) {
     struct plan_error error = {0, "", ""};
@@ -19,7 +30,7 @@ bool plan_load(const char *path, struct plan *plan, struct problem *problem) {
         return false;
     }
     size_t size = plan_measure(bytes, length, &error);
-    void *arena = size > 0 ? file_room(size) : NULL;
+    void *arena = size > 0 ? room_after(bytes, length, size) : NULL;
     if (size > 0 && arena == NULL) {
         problem_set(problem, EXIT_SHIM, "out-of-memory", "no memory for the plan", path, ENOMEM,
                     NULL);

@@ -11,11 +11,12 @@
 
 #define WATCHES_MAX (PLAN_APPS_MAX * 3 + 64)
 
-static struct pollfd set[WATCHES_MAX];
 static struct {
     poller_fn *fn;
     unsigned which;
 } calls[WATCHES_MAX];
+/* After it: what a pod of few apps uses of both lies on one page. */
+static struct pollfd set[WATCHES_MAX];
 static nfds_t count;
 static long long until;
 

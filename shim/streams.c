@@ -30,6 +30,9 @@ struct sink {
     struct ring ring;
 };
 
+static char sink_room[2][2 * CHUNK];
+static char input_room[2 * CHUNK];
+
 static struct {
     struct pod *pod;
     struct streams_setup setup;
@@ -42,9 +45,6 @@ static struct {
     int in[PLAN_APPS_MAX];
     int out[PLAN_APPS_MAX][2];
 } s;
-
-static char sink_room[2][2 * CHUNK];
-static char input_room[2 * CHUNK];
 
 /*
  * A description of our own, so that O_NONBLOCK does not reach the shell's. A regular file keeps
