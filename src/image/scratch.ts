@@ -33,9 +33,12 @@ export async function dropScratch(zfs: Zfs, layout: Layout, uuid: string): Promi
   removeMountFolder(layout, uuid);
 }
 
+/** After megabytes of writes zfs-fuse needs seconds to let go of a file system. */
+const BUSY_TIMEOUT_MS = 10_000;
+
 export async function destroyIfThere(zfs: Zfs, dataset: DatasetName): Promise<void> {
   try {
-    await zfs.destroy(dataset, { recursive: true });
+    await zfs.destroy(dataset, { recursive: true, busyTimeoutMs: BUSY_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof ZfsError) || error.code !== 'ZFS_MISSING') throw error;
   }

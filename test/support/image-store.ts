@@ -52,7 +52,8 @@ export async function createStore(pool: string): Promise<TestStore> {
       for (const row of rows.filter((each) => each.origin !== undefined)) {
         await zfs.destroy(row.name, { recursive: true });
       }
-      await zfs.destroy(root, { recursive: true });
+      // zfs-fuse lets go of what was mounted when it pleases.
+      await zfs.destroy(root, { recursive: true, busyTimeoutMs: 60_000 });
       if (existsSync(dir)) await rm(dir, { recursive: true });
     },
   };
