@@ -42,8 +42,23 @@ function wantsHelp(argv: readonly string[]): boolean {
   return own.includes('--help') || own.includes('-h') || own[0] === 'help' || own.length === 0;
 }
 
+/** `--config FILE` and its like may stand before the command: they are put behind it. */
+function withGlobalFlagsBehind(argv: readonly string[]): readonly string[] {
+  let at = 0;
+  while (at < argv.length) {
+    const word = argv[at] ?? '';
+    if (['--config', '--option', '-o'].includes(word)) at += 2;
+    else if (/^(--config=|--option=|-o.|--debug$|--json$)/.test(word)) at += 1;
+    else break;
+  }
+  // Before the arguments of an app, which come after `--`.
+  const rest = argv.slice(at);
+  const length = findCommand(rest)?.entry.id.split(':').length ?? 1;
+  return [...rest.slice(0, length), ...argv.slice(0, at), ...rest.slice(length)];
+}
+
 async function run(options: MainOptions): Promise<void> {
-  const { argv } = options;
+  const argv = withGlobalFlagsBehind(options.argv);
   if (wantsHelp(argv)) {
     const { showHelp } = await import('./help.ts');
     return showHelp(options, argv.filter((word) => word !== '--help' && word !== '-h' && word !== 'help'));
