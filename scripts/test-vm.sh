@@ -42,13 +42,26 @@ say '[4/5] The guest'
 say '[5/5] Tests in the guest'
 cd "$project"
 work=$(mktemp -d)
-status=0
-"$tools/run-in-vm.sh" -d '8G' -m 3072 -t 1800 -o "$work" -- sh scripts/test-in-vm.sh "$@" || status=$?
+: >"$work/counts"
+# in_guest SUITE [ARGUMENT…]: each in a guest of its own, so that one that brings it down does not take the other along.
+in_guest() {
+  mkdir "$work/$1"
+  status=0
+  "$tools/run-in-vm.sh" -d 8G -m 3072 -t 3600 -o "$work/$1" -- sh scripts/test-in-vm.sh "$@" || status=$?
+  if [ -e "$work/$1/counts" ]; then cat "$work/$1/counts" >>"$work/counts"
+  else
+    printf 'the guest left no result (exit status %s)\n' "$status" >&2
+    printf '%s 0 1\n' "$1" >>"$work/counts"
+  fi
+  if [ -e "$work/$1/versions" ]; then cp "$work/$1/versions" "$work/versions"; fi
+}
+# Arguments are for vitest: whoever gives some wants those tests.
+[ $# -gt 0 ] || in_guest shim
+in_guest integration "$@"
 
-[ -e "$work/versions" ] || die 'the guest left no result' "its exit status was $status"
+[ -e "$work/versions" ] || die 'no guest left a result'
 passed=$(awk '{ sum += $2 } END { print sum + 0 }' "$work/counts")
 failed=$(awk '{ sum += $3 } END { print sum + 0 }' "$work/counts")
-if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
 if [ $# -eq 0 ]; then
   {
     # shellcheck disable=SC2016
