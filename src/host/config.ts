@@ -30,7 +30,9 @@ function absolutePath(text: string): string {
 
 function mountpoint(text: string): string {
   if (absolutePath(text) !== '/' && fitsSockets(text)) return text;
-  throw new Refusal(`must be short enough for the sockets below it (${String(MAX_SOCKET_PATH)} bytes with /pods/UUID/control)`);
+  throw new Refusal(
+    `must be short enough for the sockets below it (${String(MAX_SOCKET_PATH)} bytes with /pods/UUID/control)`,
+  );
 }
 
 function wholeNumber(least: number): (text: string) => number {
@@ -154,7 +156,7 @@ export function mergeConfig(...sources: readonly (readonly Setting[])[]): Merged
   const values = [...winners.values()].map((setting) => [setting.key, parseValue(setting)]);
   const origins = Object.fromEntries([...winners].map(([key, { origin }]) => [key, origin]));
   // The defaults have every key that is not optional.
-  return { config: Object.fromEntries(values) as unknown as Config, origins };
+  return { config: Object.fromEntries(values), origins };
 }
 
 function parseValue({ key, value, origin }: Setting): string | number {
