@@ -155,8 +155,9 @@ export function mergeConfig(...sources: readonly (readonly Setting[])[]): Merged
   const winners = new Map(sources.flat().map((setting) => [setting.key, setting]));
   const values = [...winners.values()].map((setting) => [setting.key, parseValue(setting)]);
   const origins = Object.fromEntries([...winners].map(([key, { origin }]) => [key, origin]));
+  const config: object = Object.fromEntries(values);
   // The defaults have every key that is not optional.
-  return { config: Object.fromEntries(values), origins };
+  return { config: config as Config, origins };
 }
 
 function parseValue({ key, value, origin }: Setting): string | number {
