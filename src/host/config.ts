@@ -153,11 +153,12 @@ export interface MergedConfig {
 /** Later settings win. Throws CONFIG_INVALID with the origin of the first value that is not acceptable. */
 export function mergeConfig(...sources: readonly (readonly Setting[])[]): MergedConfig {
   const winners = new Map(sources.flat().map((setting) => [setting.key, setting]));
-  const values = [...winners.values()].map((setting) => [setting.key, parseValue(setting)]);
+  const values = [...winners.values()].map(
+    (setting) => [setting.key, parseValue(setting)] as const,
+  );
   const origins = Object.fromEntries([...winners].map(([key, { origin }]) => [key, origin]));
-  const config: object = Object.fromEntries(values);
   // The defaults have every key that is not optional.
-  return { config: config as Config, origins };
+  return { config: Object.fromEntries(values) as Config, origins };
 }
 
 function parseValue({ key, value, origin }: Setting): string | number {
