@@ -1,17 +1,15 @@
 /** What a pod is on disk: its folder's files and what its state is made of (DESIGN 5). */
-import * as z from 'zod/mini';
-
 import { errnoOf } from '../errors.ts';
 
 /** `pods/<uuid>/meta.json`: what `list` shows and `gc` needs, beside the manifest. Written once, by prepare. */
-export const PodMeta = z.object({
-  uuid: z.string(),
-  name: z.optional(z.string()),
-  createdAt: z.string(),
-  net: z.enum(['host', 'none']),
-  apps: z.array(z.object({ name: z.string(), imageId: z.string(), imageName: z.optional(z.string()) })),
-});
-export type PodMeta = z.infer<typeof PodMeta>;
+export interface PodMeta {
+  readonly uuid: string;
+  readonly name?: string | undefined;
+  /** RFC 3339, UTC. */
+  readonly createdAt: string;
+  readonly net: 'host' | 'none';
+  readonly apps: readonly { readonly name: string; readonly imageId: string; readonly imageName?: string | undefined }[];
+}
 
 /** The marker files of PLAN.md: at most one of them exists, and it is only ever renamed. */
 export const MARKERS = ['prepared', 'running', 'exited', 'garbage', 'deleting'] as const;

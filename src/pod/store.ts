@@ -10,7 +10,7 @@ import {
   isGone,
   MARKERS,
   parseStatusLines,
-  PodMeta,
+  type PodMeta,
   podState,
   type AppStatus,
   type Marker,
@@ -55,7 +55,9 @@ function readMeta(dir: string): PodMeta | undefined {
   const text = readText(path.join(dir, 'meta.json'));
   if (text === undefined) return undefined;
   try {
-    return PodMeta.parse(JSON.parse(text));
+    // Ours, and written only by root: checked for damage, not for its shape.
+    const meta = JSON.parse(text) as PodMeta;
+    return Array.isArray(meta.apps) ? meta : undefined;
   } catch {
     return undefined;
   }
@@ -173,7 +175,7 @@ export async function getPodApp(layout: Layout, reference: string): Promise<{ re
   });
 }
 
-function readStatus(dir: string, name: string): StatusLines {
+function readStatusFile(dir: string, name: string): StatusLines {
   return parseStatusLines(readText(path.join(dir, 'status', name)) ?? '');
 }
 
@@ -184,14 +186,17 @@ function pidOf(text: string | undefined): number | undefined {
 
 /** Adds what the supervisor wrote down. */
 export function readPodStatus(pod: Pod): PodStatus {
-  const lines = readStatus(pod.dir, 'pod');
+  // Before the first start there is nothing to read.
+  const started = pod.state !== 'prepared';
+  const readStatus = (name: string) => (started ? readStatusFile(pod.dir, name) : {});
+  const lines = readStatus('pod');
   const runs = pod.state === 'running';
   const ended = pod.state === 'exited' || pod.state === 'garbage';
   const exit = lines['exit'];
   const told = exit !== undefined && exit !== '';
   return {
     ...pod,
-    apps: (pod.meta?.apps ?? []).map((app) => appStatus(app, readStatus(pod.dir, app.name), runs)),
+    apps: (pod.meta?.apps ?? []).map((app) => appStatus(app, readStatus(app.name), runs)),
     startedAt: lines['started'] || undefined,
     finishedAt: runs ? undefined : lines['finished'] || undefined,
     exitStatus: ended && told ? Number(exit) : undefined,
