@@ -46,6 +46,7 @@ check eslint eslint --max-warnings=0 .
 check prettier prettier --check .
 check knip knip
 check publint publint --strict
+check 'generated documentation' node scripts/generate-docs.mjs --check
 check_with shellcheck 'shell scripts' shellcheck scripts/*.sh .ci/run
 check_with make 'C linters' make -C shim lint
 
