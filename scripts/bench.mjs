@@ -132,7 +132,14 @@ const conf_env = { JETPACK_CONF: conf };
 
 function setUp() {
   writeFileSync(conf, `root.zfs = ${dataset}\nroot.mountpoint = ${mountpoint}\n`);
-  const ofOurOwn = ['--pool-file', path.join(work, 'pool.img'), '--pool-size', '12G', '--pool-name', pool];
+  const ofOurOwn = [
+    '--pool-file',
+    path.join(work, 'pool.img'),
+    '--pool-size',
+    '12G',
+    '--pool-name',
+    pool,
+  ];
   must(jetpack('init', ...(ownsPool ? ofOurOwn : [])), { env: conf_env });
   const aci = path.join(work, 'busybox.aci');
   must(['/bin/sh', path.join(root, 'scripts', 'make-busybox-aci.sh'), aci]);

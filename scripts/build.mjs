@@ -1,7 +1,7 @@
 // Builds dist/: one CommonJS bundle for the program, the entry that loads it with V8's code cache, and that cache.
 // Start-up time decides the shape (docs/adr): one file, no module search, compiled once.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -53,9 +53,12 @@ await build({
 await build({
   ...common,
   entryPoints: { main: 'src/cli/entry.ts', mds: 'src/mds/main.ts' },
+  banner: { js: '#!/usr/bin/env node' },
   outdir: dist,
   outExtension: { '.js': '.cjs' },
 });
+
+for (const name of ['main.cjs', 'mds.cjs']) chmodSync(path.join(dist, name), 0o755);
 
 // The code cache is made by runs of the program itself, so that the functions it compiled lazily are in it.
 const made = spawnSync(process.execPath, [path.join(dist, 'main.cjs'), '--make-code-cache'], {

@@ -176,7 +176,7 @@ int attach_run(const char *dir, const char *app, const struct attach_options *op
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     int fd = client_connect(dir);
     if (fd < 0)
-        return refuse("not-running", "the pod does not run:", dir, fd, options->json);
+        return refuse("NOT_RUNNING", "the pod does not run:", dir, fd, options->json);
     text_str(&t, "attach ");
     text_str(&t, app);
     text_str(&t, "\n");
@@ -185,7 +185,7 @@ int attach_run(const char *dir, const char *app, const struct attach_options *op
         r = read_answer(fd, line, sizeof line);
     if (r < 0 || strncmp(line, "ok ", 3) != 0) {
         close(fd);
-        return refuse("attach-refused", "cannot attach to app", app, r, options->json);
+        return refuse("ATTACH_REFUSED", "cannot attach to app", app, r, options->json);
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
     sinks[0] = fd;
@@ -210,5 +210,5 @@ int attach_run(const char *dir, const char *app, const struct attach_options *op
         return 0;
     return status >= 0
                ? status
-               : refuse("detached", "the pod closed the connection to app", app, 0, options->json);
+               : refuse("DETACHED", "the pod closed the connection to app", app, 0, options->json);
 }

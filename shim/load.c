@@ -24,7 +24,7 @@ bool plan_load(const char *path, struct plan *plan, struct problem *problem) {
     size_t length;
     int r = file_load(path, PLAN_BYTES_MAX, &bytes, &length);
     if (r < 0) {
-        problem_set(problem, EXIT_SHIM, "plan-unreadable", "cannot read the plan", path, -r,
+        problem_set(problem, EXIT_SHIM, "PLAN_UNREADABLE", "cannot read the plan", path, -r,
                     r == -EPERM ? "it must be a regular file, yours, and writable by you alone"
                                 : "name the `plan` file of a prepared pod");
         return false;
@@ -32,7 +32,7 @@ bool plan_load(const char *path, struct plan *plan, struct problem *problem) {
     size_t size = plan_measure(bytes, length, &error);
     void *arena = size > 0 ? room_after(bytes, length, size) : NULL;
     if (size > 0 && arena == NULL) {
-        problem_set(problem, EXIT_SHIM, "out-of-memory", "no memory for the plan", path, ENOMEM,
+        problem_set(problem, EXIT_SHIM, "OUT_OF_MEMORY", "no memory for the plan", path, ENOMEM,
                     NULL);
         return false;
     }

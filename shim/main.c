@@ -30,7 +30,7 @@
 
 static int usage(const char *what, const char *thing) {
     static struct problem problem;
-    problem_set(&problem, EXIT_SHIM, "usage", what, thing, 0,
+    problem_set(&problem, EXIT_SHIM, "USAGE", what, thing, 0,
                 "jetpack-shim run|enter|attach|xattr-apply|xattr-dump|version");
     report(&problem, false);
     return problem.exit;

@@ -434,8 +434,6 @@ static const char *open_app(struct builder *b, const char *name) {
         return "there are more than 64 apps";
     if (!value_name(name))
         return "not an AC Name";
-    if (strcmp(name, "pod") == 0)
-        return "status/pod is the pod's own file: no app can have this name";
     for (size_t i = 0; i < b->plan->app_count; i++) {
         if (strcmp(b->plan->apps[i]->name, name) == 0)
             return "the name stands twice";

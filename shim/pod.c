@@ -211,7 +211,7 @@ int pod_write_status(const struct pod *pod) {
     char room[512];
     struct text t = TEXT_ON(room);
     pod_status_text(pod, &t);
-    return replace(pod->status_dir, "pod", &t);
+    return replace(pod->status_dir, ".pod", &t);
 }
 
 int pod_write_app(const struct pod *pod, unsigned app) {

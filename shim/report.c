@@ -46,7 +46,7 @@ void problem_set(struct problem *p, int exit, const char *code, const char *what
 }
 
 void problem_from_plan(struct problem *p, const char *path, const struct plan_error *error) {
-    problem_set(p, EXIT_SHIM, "plan-invalid", "the plan", path, 0,
+    problem_set(p, EXIT_SHIM, "PLAN_INVALID", "the plan", path, 0,
                 "prepare the pod again, with the jetpack that belongs to this shim");
     struct text message = {p->message, sizeof p->message, strlen(p->message), false};
     text_str(&message, " is not valid: record ");

@@ -17,48 +17,48 @@ static const struct step_text {
     const char *what;
     const char *remedy;
 } steps[STEP_COUNT] = {
-    [STEP_NONE] = {"internal", "the pod's init failed", NULL},
-    [STEP_ORPHAN] = {"internal", "the supervisor went away", NULL},
-    [STEP_NAMESPACE] = {"namespace-failed", "cannot make the pod's namespaces",
+    [STEP_NONE] = {"INTERNAL", "the pod's init failed", NULL},
+    [STEP_ORPHAN] = {"INTERNAL", "the supervisor went away", NULL},
+    [STEP_NAMESPACE] = {"NAMESPACE_FAILED", "cannot make the pod's namespaces",
                         "run as root, on a kernel with namespaces"},
-    [STEP_HOSTNAME] = {"hostname-failed", "cannot set the host name", NULL},
-    [STEP_LOOPBACK] = {"loopback-failed", "cannot bring up the pod's loopback interface", NULL},
-    [STEP_ROOTFS] = {"rootfs-failed", "cannot mount the root",
+    [STEP_HOSTNAME] = {"HOSTNAME_FAILED", "cannot set the host name", NULL},
+    [STEP_LOOPBACK] = {"LOOPBACK_FAILED", "cannot bring up the pod's loopback interface", NULL},
+    [STEP_ROOTFS] = {"ROOTFS_FAILED", "cannot mount the root",
                      "look at it with `zfs list`, or prepare the pod again"},
-    [STEP_BASE] = {"mount-failed", "cannot mount",
+    [STEP_BASE] = {"MOUNT_FAILED", "cannot mount",
                    "the image needs real, writable folders at /proc, /sys and /dev"},
-    [STEP_MOUNT_FROM] = {"volume-source", "cannot use the volume's source",
+    [STEP_MOUNT_FROM] = {"VOLUME_SOURCE", "cannot use the volume's source",
                          "the source must exist, and no part of its path may be a symbolic link"},
     [STEP_MOUNT_ONTO] =
-        {"volume-target", "cannot mount a volume on",
+        {"VOLUME_TARGET", "cannot mount a volume on",
          "make the target in the image, as a folder for a folder or a file for a file"},
-    [STEP_MOUNT_COPY] = {"volume-copy", "cannot copy the image's content into the volume at", NULL},
-    [STEP_MASK] = {"mask-failed", "cannot hide", NULL},
-    [STEP_READONLY] = {"readonly-failed", "cannot make read-only", NULL},
-    [STEP_PIVOT] = {"pivot-failed", "cannot enter the root", NULL},
-    [STEP_CGROUP] = {"cgroup-failed", "cannot use the pod's cgroup", NULL},
-    [STEP_TTY] = {"tty-failed", "cannot make the pod's terminal", NULL},
-    [STEP_FORK] = {"fork-failed", "cannot start a process", "is a limit of processes reached?"},
-    [STEP_SESSION] = {"session-failed", "cannot set up stdin, stdout and stderr", NULL},
-    [STEP_LIMITS] = {"limits-failed", "cannot set the limits of open files", NULL},
-    [STEP_OOM_SCORE] = {"oom-score", "cannot set oom-score-adj",
+    [STEP_MOUNT_COPY] = {"VOLUME_COPY", "cannot copy the image's content into the volume at", NULL},
+    [STEP_MASK] = {"MASK_FAILED", "cannot hide", NULL},
+    [STEP_READONLY] = {"READONLY_FAILED", "cannot make read-only", NULL},
+    [STEP_PIVOT] = {"PIVOT_FAILED", "cannot enter the root", NULL},
+    [STEP_CGROUP] = {"CGROUP_FAILED", "cannot use the pod's cgroup", NULL},
+    [STEP_TTY] = {"TTY_FAILED", "cannot make the pod's terminal", NULL},
+    [STEP_FORK] = {"FORK_FAILED", "cannot start a process", "is a limit of processes reached?"},
+    [STEP_SESSION] = {"SESSION_FAILED", "cannot set up stdin, stdout and stderr", NULL},
+    [STEP_LIMITS] = {"LIMITS_FAILED", "cannot set the limits of open files", NULL},
+    [STEP_OOM_SCORE] = {"OOM_SCORE", "cannot set oom-score-adj",
                         "a value below the present one needs CAP_SYS_RESOURCE"},
-    [STEP_USER] = {"user-not-found", "no such user",
+    [STEP_USER] = {"USER_NOT_FOUND", "no such user",
                    "name a user of the image's /etc/passwd, or a number"},
-    [STEP_GROUP] = {"group-not-found", "no such group",
+    [STEP_GROUP] = {"GROUP_NOT_FOUND", "no such group",
                     "name a group of the image's /etc/group, or a number"},
-    [STEP_PASSWD] = {"passwd-unusable", "cannot read the image's", "it must be a regular file"},
-    [STEP_CAPS] = {"caps-failed", "cannot set the capabilities", NULL},
-    [STEP_IDS] = {"ids-failed", "cannot become the user", NULL},
-    [STEP_CWD] = {"cwd-failed", "cannot enter the working directory",
+    [STEP_PASSWD] = {"PASSWD_UNUSABLE", "cannot read the image's", "it must be a regular file"},
+    [STEP_CAPS] = {"CAPS_FAILED", "cannot set the capabilities", NULL},
+    [STEP_IDS] = {"IDS_FAILED", "cannot become the user", NULL},
+    [STEP_CWD] = {"CWD_FAILED", "cannot enter the working directory",
                   "make it in the image, or choose another working directory"},
-    [STEP_SECCOMP] = {"seccomp-failed", "cannot install the filter",
+    [STEP_SECCOMP] = {"SECCOMP_FAILED", "cannot install the filter",
                       "is it a filter made for this machine?"},
-    [STEP_EXEC] = {"exec-failed", "cannot run", NULL},
-    [STEP_PRE_START] = {"pre-start-failed", "the pre-start handler failed", NULL},
-    [STEP_PRE_EXEC] = {"pre-start-failed", "cannot run the pre-start handler", NULL},
-    [STEP_POST_STOP] = {"post-stop-failed", "the post-stop handler failed", NULL},
-    [STEP_POST_EXEC] = {"post-stop-failed", "cannot run the post-stop handler", NULL},
+    [STEP_EXEC] = {"EXEC_FAILED", "cannot run", NULL},
+    [STEP_PRE_START] = {"PRE_START_FAILED", "the pre-start handler failed", NULL},
+    [STEP_PRE_EXEC] = {"PRE_START_FAILED", "cannot run the pre-start handler", NULL},
+    [STEP_POST_STOP] = {"POST_STOP_FAILED", "the post-stop handler failed", NULL},
+    [STEP_POST_EXEC] = {"POST_STOP_FAILED", "cannot run the post-stop handler", NULL},
 };
 
 static const char *const base_names[BASE_COUNT] = {
@@ -127,13 +127,13 @@ static void exec_details(struct problem *p, struct text *message, const struct w
     if (w->value == ENOENT && w->index == 0) {
         text_str(message, ": no such file in the image");
         text_str(&remedy, "check the program's path, and the app's PATH");
-        p->code = "exec-not-found";
+        p->code = "EXEC_NOT_FOUND";
         p->exit = EXIT_ABSENT;
     } else if (w->value == ENOENT) {
         text_str(message,
                  ": the file is there, but its interpreter or dynamic loader is not in the image");
         text_str(&remedy, "add the interpreter (first line of a script, or ld.so) to the image");
-        p->code = "exec-interpreter";
+        p->code = "EXEC_INTERPRETER";
         p->exit = EXIT_ABSENT;
     } else {
         text_str(message, ": ");
@@ -143,7 +143,7 @@ static void exec_details(struct problem *p, struct text *message, const struct w
             text_str(message, "it is not a program for this machine");
         else
             text_str(message, error_text(w->value));
-        p->code = "exec-denied";
+        p->code = "EXEC_DENIED";
         p->exit = EXIT_DENIED;
     }
 }

@@ -65,7 +65,7 @@ static int make_dir(int at, const char *name) {
 }
 
 static bool fail(struct problem *problem, const char *what, const char *thing, int error) {
-    problem_set(problem, EXIT_SHIM, "cgroup-failed", what, thing, -error,
+    problem_set(problem, EXIT_SHIM, "CGROUP_FAILED", what, thing, -error,
                 "is the parent a writable cgroup v2 with the controllers enabled?");
     return false;
 }

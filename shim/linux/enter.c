@@ -215,7 +215,7 @@ static int start_and_carry(struct launch *l, const struct plan_app *app, int cgr
         fine = fine && (!options->interactive || fd_pipe(in, 1) == 0) && fd_pipe(out, 0) == 0 &&
                fd_pipe(err, 0) == 0;
     if (!fine)
-        return refuse("pipe-failed", "cannot make a pipe", NULL, errno, NULL);
+        return refuse("PIPE_FAILED", "cannot make a pipe", NULL, errno, NULL);
     l->in = in[0];
     l->out = out[1];
     l->err = err[1];
@@ -224,13 +224,13 @@ static int start_and_carry(struct launch *l, const struct plan_app *app, int cgr
     /* Only children are moved by this one; the others are joined by the child itself. */
     int r = sys_setns(pidfd, CLONE_NEWPID);
     if (r < 0)
-        return refuse("namespace-failed", "cannot join the namespaces of app", app->name, r, NULL);
+        return refuse("NAMESPACE_FAILED", "cannot join the namespaces of app", app->name, r, NULL);
     struct sys_clone how = {0, cgroup};
     child = sys_clone3(&how);
     if (child == 0)
         launch(l);
     if (child < 0)
-        return refuse("fork-failed", "cannot start a process in app", app->name, child, NULL);
+        return refuse("FORK_FAILED", "cannot start a process in app", app->name, child, NULL);
     fd_close(&in[0]);
     fd_close(&out[1]);
     fd_close(&err[1]);
@@ -263,7 +263,7 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
     }
     const struct plan_app *app = find_app(name);
     if (app == NULL)
-        return refuse("no-such-app", "the pod has no app", name, 0,
+        return refuse("NO_SUCH_APP", "the pod has no app", name, 0,
                       "look at it with `jetpack status`");
     if (!filter_load(app, &filter, &problem)) {
         report(&problem, options->json);
@@ -271,12 +271,12 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
     }
     int pidfd = find_process(name);
     if (pidfd < 0)
-        return refuse("not-running", "the app does not run:", name,
+        return refuse("NOT_RUNNING", "the app does not run:", name,
                       pidfd == -ESRCH || pidfd == -ENOENT || pidfd == -ECONNREFUSED ? 0 : pidfd,
                       "look at the pod with `jetpack status`");
     int cgroup = cgroup_open(&plan, name);
     if (cgroup < -1)
-        return refuse("cgroup-failed", "cannot open the cgroup of app", name, cgroup, NULL);
+        return refuse("CGROUP_FAILED", "cannot open the cgroup of app", name, cgroup, NULL);
     l.app = app;
     while (options->argv[l.argv.n] != NULL)
         l.argv.n++;
@@ -295,6 +295,6 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
     l.controlling = options->tty;
     l.die_with_parent = true;
     if (chdir("/") < 0 || !catch_signals())
-        return refuse("signal-failed", "cannot catch signals", NULL, errno, NULL);
+        return refuse("SIGNAL_FAILED", "cannot catch signals", NULL, errno, NULL);
     return start_and_carry(&l, app, cgroup, pidfd);
 }

@@ -17,7 +17,7 @@ bool filter_load(const struct plan_app *app, struct sock_fprog *program, struct 
     if (r == 0 && (length == 0 || length % sizeof(struct sock_filter) != 0))
         r = -EINVAL;
     if (r < 0) {
-        problem_set(problem, EXIT_SHIM, "seccomp-failed", "cannot use the seccomp filter",
+        problem_set(problem, EXIT_SHIM, "SECCOMP_FAILED", "cannot use the seccomp filter",
                     app->seccomp, -r, "compile it with `jetpack-seccomp compile`");
         return false;
     }

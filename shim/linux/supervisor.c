@@ -246,14 +246,14 @@ static bool claim(struct problem *problem) {
     if (r == 0)
         return true;
     if (r == -EBUSY)
-        problem_set(problem, EXIT_SHIM, "already-running", "the pod runs already:", plan.uuid, 0,
+        problem_set(problem, EXIT_SHIM, "ALREADY_RUNNING", "the pod runs already:", plan.uuid, 0,
                     "look at it with `jetpack status`");
     else if (r == -ESTALE)
-        problem_set(problem, EXIT_SHIM, "not-prepared",
+        problem_set(problem, EXIT_SHIM, "NOT_PREPARED",
                     "the pod is neither prepared nor exited:", plan.uuid, 0,
                     "look at it with `jetpack status`; `jetpack gc` cleans up after a crash");
     else
-        problem_set(problem, EXIT_SHIM, "pod-folder", "cannot use the pod's folder", plan.dir, -r,
+        problem_set(problem, EXIT_SHIM, "POD_FOLDER", "cannot use the pod's folder", plan.dir, -r,
                     NULL);
     return false;
 }
@@ -277,7 +277,7 @@ static bool make_pipes(struct problem *problem) {
                 r = fd_pipe(err, 0);
         }
         if (r < 0)
-            return fail(problem, "pipe-failed", "cannot make a pipe", r);
+            return fail(problem, "PIPE_FAILED", "cannot make a pipe", r);
         a->in = in[0];
         a->out = out[1];
         a->err = err[1];
@@ -300,13 +300,13 @@ static bool start_init(struct problem *problem) {
     int pair[2];
     int on = 1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return fail(problem, "socket-failed", "cannot make a socket", errno);
+        return fail(problem, "SOCKET_FAILED", "cannot make a socket", errno);
     channel = pair[0];
     init.channel = pair[1];
     init.plan = &plan;
     init.tty = options.tty;
     if (setsockopt(channel, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
-        return fail(problem, "socket-failed", "cannot make a socket", errno);
+        return fail(problem, "SOCKET_FAILED", "cannot make a socket", errno);
     struct sys_clone how = {CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                                 (plan.own_net ? (uint64_t)CLONE_NEWNET : 0),
                             cgroups.init};
@@ -316,7 +316,7 @@ static bool start_init(struct problem *problem) {
         init_main(&init);
     }
     if (pid < 0) {
-        problem_set(problem, EXIT_SHIM, "namespace-failed", "cannot make the pod's namespaces",
+        problem_set(problem, EXIT_SHIM, "NAMESPACE_FAILED", "cannot make the pod's namespaces",
                     NULL, -pid, "run as root, on a kernel with namespaces");
         return false;
     }
@@ -345,11 +345,11 @@ static void note_missing_caps(void) {
 static bool set_up(struct problem *problem) {
     int r = pod_open_logs(&pod);
     if (r < 0)
-        return fail(problem, "log-failed", "cannot open the logs", r);
+        return fail(problem, "LOG_FAILED", "cannot open the logs", r);
     if (!cgroup_create(&plan, &cgroups, problem) || !make_pipes(problem))
         return false;
     if (!catch_signals())
-        return fail(problem, "signal-failed", "cannot catch signals", errno);
+        return fail(problem, "SIGNAL_FAILED", "cannot catch signals", errno);
     if (!start_init(problem))
         return false;
     r = pod_write_status(&pod);
@@ -357,7 +357,7 @@ static bool set_up(struct problem *problem) {
         r = pod_write_app(&pod, i);
     if (r < 0) {
         (void)kill(pod.init, SIGKILL);
-        return fail(problem, "status-failed", "cannot write the pod's status files", r);
+        return fail(problem, "STATUS_FAILED", "cannot write the pod's status files", r);
     }
     return true;
 }
@@ -463,7 +463,7 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
             return refuse(&problem);
     }
     if ((options.tty || options.interactive) && plan.app_count > 1) {
-        problem_set(&problem, EXIT_SHIM, "several-apps",
+        problem_set(&problem, EXIT_SHIM, "SEVERAL_APPS",
                     "--tty and --interactive need a pod of one app", NULL, 0,
                     "run it with --detach, and attach to one of its apps");
         return refuse(&problem);

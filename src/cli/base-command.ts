@@ -36,7 +36,11 @@ export abstract class BaseCommand extends Command {
   protected readonly failureExit: number | undefined = undefined;
 
   /** Instantiates and runs without loading oclif's configuration a second time. */
-  static start(this: new (argv: string[], config: Config) => BaseCommand, argv: string[], config: Config): Promise<unknown> {
+  static start(
+    this: new (argv: string[], config: Config) => BaseCommand,
+    argv: string[],
+    config: Config,
+  ): Promise<unknown> {
     return new this(argv, config)._run();
   }
 
@@ -46,7 +50,9 @@ export abstract class BaseCommand extends Command {
   }
 
   override catch(error: Error): Promise<void> {
-    const before = this.argv.indexOf('--') === -1 ? this.argv : this.argv.slice(0, this.argv.indexOf('--'));
+    const before = !this.argv.includes('--')
+      ? this.argv
+      : this.argv.slice(0, this.argv.indexOf('--'));
     process.exitCode = showError(error, {
       json: before.includes('--json'),
       debug: before.includes('--debug') || Boolean(process.env['DEBUG']),

@@ -8,7 +8,11 @@ export interface CommandEntry {
   readonly load: () => Promise<{ readonly default: typeof BaseCommand }>;
 }
 
-function entry(id: string, load: CommandEntry['load'], aliases: readonly string[] = []): CommandEntry {
+function entry(
+  id: string,
+  load: CommandEntry['load'],
+  aliases: readonly string[] = [],
+): CommandEntry {
   return { id, aliases, load };
 }
 
@@ -46,7 +50,9 @@ export function findCommand(
     const words = argv.slice(0, length);
     if (words.length < length || words.some((word) => word.startsWith('-'))) continue;
     const id = words.join(':');
-    const found = commandTable.find((candidate) => candidate.id === id || candidate.aliases.includes(id));
+    const found = commandTable.find(
+      (candidate) => candidate.id === id || candidate.aliases.includes(id),
+    );
     if (found !== undefined) return { entry: found, rest: argv.slice(length) };
   }
   return undefined;

@@ -36,7 +36,14 @@ export interface Context {
   readonly zfs: Zfs;
   readonly layout: Layout;
   readonly runtime: Runtime;
-  readonly tools: { readonly zfs: string; readonly zpool: string; readonly rm: string; readonly xz: string; readonly bzip2: string; readonly shim: string };
+  readonly tools: {
+    readonly zfs: string;
+    readonly zpool: string;
+    readonly rm: string;
+    readonly xz: string;
+    readonly bzip2: string;
+    readonly shim: string;
+  };
   /** Everything that a pod is prepared with. */
   readonly preparePorts: PreparePorts;
   readonly destroyPorts: DestroyPorts;
@@ -64,9 +71,13 @@ function groupIdOf(name: string): number | undefined {
 
 export function ensureRoot(): void {
   if (process.geteuid?.() === 0) return;
-  throw new HostError('NOT_ROOT', 'jetpack needs root: it mounts file systems and makes namespaces', {
-    remedies: ['sudo jetpack …'],
-  });
+  throw new HostError(
+    'NOT_ROOT',
+    'jetpack needs root: it mounts file systems and makes namespaces',
+    {
+      remedies: ['sudo jetpack …'],
+    },
+  );
 }
 
 /** The package's folder: the bundle is in its dist/. */
@@ -75,7 +86,8 @@ const packageDir = path.dirname(__dirname);
 export function configSources(options: GlobalOptions): ConfigSources {
   const file = options.configFile ?? process.env['JETPACK_CONF'];
   return {
-    file: options.mayLackFile === true && file !== undefined && !existsSync(file) ? undefined : file,
+    file:
+      options.mayLackFile === true && file !== undefined && !existsSync(file) ? undefined : file,
     overrides: options.overrides,
     defaults: { platform: process.platform === 'freebsd' ? 'freebsd' : 'linux', packageDir },
   };
@@ -85,7 +97,9 @@ export function createContext(options: GlobalOptions): Context {
   const config = lazy(() => loadConfig(configSources(options)));
   const tools = lazy(() => ({
     zfs: config()['zfs.program'] ?? findTool('/usr/sbin/zfs', '/sbin/zfs', '/usr/local/sbin/zfs'),
-    zpool: config()['zpool.program'] ?? findTool('/usr/sbin/zpool', '/sbin/zpool', '/usr/local/sbin/zpool'),
+    zpool:
+      config()['zpool.program'] ??
+      findTool('/usr/sbin/zpool', '/sbin/zpool', '/usr/local/sbin/zpool'),
     rm: '/bin/rm',
     xz: findTool('/usr/bin/xz', '/usr/local/bin/xz'),
     bzip2: findTool('/usr/bin/bzip2', '/bin/bzip2'),
@@ -93,9 +107,15 @@ export function createContext(options: GlobalOptions): Context {
   }));
   const layout = lazy(() => createLayout(rootDatasetOf(config()), config()['root.mountpoint']));
   const zfs = lazy(() =>
-    createZfs({ run: options.blocking === true ? childExec.runSync : childExec.run, zfs: tools().zfs, zpool: tools().zpool }),
+    createZfs({
+      run: options.blocking === true ? childExec.runSync : childExec.run,
+      zfs: tools().zfs,
+      zpool: tools().zpool,
+    }),
   );
-  const runtime = lazy(() => new LinuxRuntime({ architecture: process.arch, libexec: config()['path.libexec'] }));
+  const runtime = lazy(
+    () => new LinuxRuntime({ architecture: process.arch, libexec: config()['path.libexec'] }),
+  );
   const now = () => new Date();
   return {
     exec: childExec,
@@ -139,9 +159,17 @@ export function createContext(options: GlobalOptions): Context {
     ensureReady() {
       ensureRoot();
       if (existsSync(layout().dir.pods) && existsSync(layout().dir.images)) return;
-      throw new HostError('NOT_INITIALISED', `there is no jetpack at ${layout().dir.root} (dataset ${layout().dataset.root})`, {
-        remedies: ['jetpack init', 'without a pool: jetpack init --pool-file FILE --pool-size 10G', 'after a reboot: is the pool imported?'],
-      });
+      throw new HostError(
+        'NOT_INITIALISED',
+        `there is no jetpack at ${layout().dir.root} (dataset ${layout().dataset.root})`,
+        {
+          remedies: [
+            'jetpack init',
+            'without a pool: jetpack init --pool-file FILE --pool-size 10G',
+            'after a reboot: is the pool imported?',
+          ],
+        },
+      );
     },
   };
 }

@@ -27,7 +27,10 @@ interface HotBundle {
   readonly warmUp: typeof warmUpHot;
 }
 
-const FILES = { all: path.join(__dirname, 'jetpack.cjs'), hot: path.join(__dirname, 'hot.cjs') } as const;
+const FILES = {
+  all: path.join(__dirname, 'jetpack.cjs'),
+  hot: path.join(__dirname, 'hot.cjs'),
+} as const;
 
 function cacheFileOf(bundleFile: string): string {
   return `${bundleFile}.${process.version}-${process.arch}.cache`;
@@ -38,31 +41,38 @@ function readCache(bundleFile: string): Buffer | undefined {
     const cacheFile = cacheFileOf(bundleFile);
     const bundle = statSync(bundleFile);
     const cache = statSync(cacheFile);
-    const trusted = cache.uid === bundle.uid && (cache.mode & 0o022) === 0 && cache.mtimeMs >= bundle.mtimeMs;
+    const trusted =
+      cache.uid === bundle.uid && (cache.mode & 0o022) === 0 && cache.mtimeMs >= bundle.mtimeMs;
     return trusted ? readFileSync(cacheFile) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function loadBundle<T>(bundleFile: string, cachedData: Buffer | undefined): { readonly bundle: T; readonly script: Script } {
+function loadBundle(
+  bundleFile: string,
+  cachedData: Buffer | undefined,
+): { readonly bundle: unknown; readonly script: Script } {
   // The build writes ASCII only, so latin1 is right, and faster than UTF-8.
   const source = readFileSync(bundleFile, 'latin1');
-  const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
-    filename: bundleFile,
-    ...(cachedData === undefined ? {} : { cachedData }),
-  });
+  const script = new Script(
+    `(function (exports, require, module, __filename, __dirname) {${source}\n})`,
+    {
+      filename: bundleFile,
+      ...(cachedData === undefined ? {} : { cachedData }),
+    },
+  );
   const module = { exports: {} };
   const wrapper = script.runInThisContext() as (...parameters: unknown[]) => void;
   wrapper(module.exports, createRequire(bundleFile), module, bundleFile, __dirname);
-  return { bundle: module.exports as T, script };
+  return { bundle: module.exports, script };
 }
 
 /** Runs a bundle's own dry run first, so that what it compiled lazily is in the cache. */
 async function makeCaches(): Promise<void> {
   for (const bundleFile of Object.values(FILES)) {
-    const { bundle, script } = loadBundle<Pick<Bundle, 'warmUp'>>(bundleFile, undefined);
-    await bundle.warmUp();
+    const { bundle, script } = loadBundle(bundleFile, undefined);
+    await (bundle as Pick<Bundle, 'warmUp'>).warmUp();
     const file = cacheFileOf(bundleFile);
     const scratch = `${file}.${String(process.pid)}`;
     writeFileSync(scratch, script.createCachedData());
@@ -73,7 +83,9 @@ async function makeCaches(): Promise<void> {
 
 function wantsHelp(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
-  return argv.slice(0, end === -1 ? argv.length : end).some((word) => word === '--help' || word === '-h');
+  return argv
+    .slice(0, end === -1 ? argv.length : end)
+    .some((word) => word === '--help' || word === '-h');
 }
 
 function start(argv: readonly string[]): void {
@@ -83,10 +95,11 @@ function start(argv: readonly string[]): void {
   } else if (command === '--make-code-cache') {
     void makeCaches();
   } else if ((command === 'run' || command === 'prepare') && !wantsHelp(argv)) {
-    void loadBundle<HotBundle>(FILES.hot, readCache(FILES.hot)).bundle.runHotCommand(command, argv.slice(1));
+    const hot = loadBundle(FILES.hot, readCache(FILES.hot)).bundle as HotBundle;
+    void hot.runHotCommand(command, argv.slice(1));
   } else {
-    const { bundle } = loadBundle<Bundle>(FILES.all, readCache(FILES.all));
-    void bundle.main({ argv, packageJson: PACKAGE_JSON, root: path.dirname(__dirname) });
+    const all = loadBundle(FILES.all, readCache(FILES.all)).bundle as Bundle;
+    void all.main({ argv, packageJson: PACKAGE_JSON, root: path.dirname(__dirname) });
   }
 }
 

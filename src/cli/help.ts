@@ -12,7 +12,9 @@ export async function createFullConfig({ packageJson, root }: MainOptions): Prom
       const { default: command } = await entry.load();
       return {
         id: entry.id,
-        args: Object.fromEntries(Object.entries(command.args).map(([name, arg]) => [name, { ...arg, name }])),
+        args: Object.fromEntries(
+          Object.entries(command.args).map(([name, arg]) => [name, { ...arg, name }]),
+        ),
         flags: { ...command.baseFlags, ...command.flags },
         aliases: [],
         hiddenAliases: entry.aliases,

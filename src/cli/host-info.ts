@@ -20,7 +20,14 @@ async function attempt(what: string, look: () => Promise<Finding> | Finding): Pr
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const remedy = error instanceof JetpackError ? error.remedies[0] : undefined;
-    return { what, value: why, lack: { fatal: true, cost: remedy === undefined ? 'pods cannot run' : `pods cannot run; try: ${remedy}` } };
+    return {
+      what,
+      value: why,
+      lack: {
+        fatal: true,
+        cost: remedy === undefined ? 'pods cannot run' : `pods cannot run; try: ${remedy}`,
+      },
+    };
   }
 }
 
@@ -32,12 +39,18 @@ async function zfsFindings({ zfs, layout }: Context): Promise<readonly Finding[]
     { what: 'zfs', value: features.mounting === 'kernel' ? 'OpenZFS in the kernel' : 'zfs-fuse' },
     lacks('zfs: lz4', features.lz4, 'images and pods take more space'),
     lacks('zfs: diff', features.diff, 'changes of a pod are found by comparing files'),
-    lacks('zfs: extended attributes', features.xattrs, 'file capabilities and labels of images are lost; zfs-fuse keeps them when started with --enable-xattr'),
+    lacks(
+      'zfs: extended attributes',
+      features.xattrs,
+      'file capabilities and labels of images are lost; zfs-fuse keeps them when started with --enable-xattr',
+    ),
   ];
 }
 
 function toolFinding(what: string, file: string, cost: string, fatal = false): Finding {
-  return existsSync(file) ? { what, value: file } : { what, value: `${file} is not there`, lack: { fatal, cost } };
+  return existsSync(file)
+    ? { what, value: file }
+    : { what, value: `${file} is not there`, lack: { fatal, cost } };
 }
 
 function cgroupFinding(): Finding {
@@ -46,30 +59,46 @@ function cgroupFinding(): Finding {
   const cost = 'limits of memory and processor time are refused; pods without limits run';
   if (hierarchy === undefined) return { what, value: 'no', lack: { fatal: false, cost } };
   const value = `${hierarchy.root}: ${hierarchy.controllers.join(' ') || 'no controllers'}`;
-  return hierarchy.controllers.includes('memory') && hierarchy.controllers.includes('cpu') ? { what, value } : { what, value, lack: { fatal: false, cost } };
+  return hierarchy.controllers.includes('memory') && hierarchy.controllers.includes('cpu')
+    ? { what, value }
+    : { what, value, lack: { fatal: false, cost } };
 }
 
 export async function gatherInfo(context: Context, version: string): Promise<readonly Finding[]> {
   const { tools } = context;
   const findings: Finding[] = [
     { what: 'jetpack', value: version },
-    { what: 'platform', value: `${os.type()} ${os.release()} ${process.arch}, node ${process.version}` },
+    {
+      what: 'platform',
+      value: `${os.type()} ${os.release()} ${process.arch}, node ${process.version}`,
+    },
   ];
   findings.push(
     process.geteuid?.() === 0
       ? { what: 'user', value: 'root' }
-      : { what: 'user', value: os.userInfo().username, lack: { fatal: true, cost: 'pods cannot run; try: sudo jetpack info' } },
+      : {
+          what: 'user',
+          value: os.userInfo().username,
+          lack: { fatal: true, cost: 'pods cannot run; try: sudo jetpack info' },
+        },
   );
   findings.push(
     await attempt('store', () => {
       context.ensureReady();
-      return { what: 'store', value: `${context.layout.dataset.root} on ${context.layout.dir.root}` };
+      return {
+        what: 'store',
+        value: `${context.layout.dataset.root} on ${context.layout.dir.root}`,
+      };
     }),
   );
   try {
     findings.push(...(await zfsFindings(context)));
   } catch (error) {
-    findings.push(await attempt('zfs', () => Promise.reject(error instanceof Error ? error : new Error(String(error)))));
+    findings.push(
+      await attempt('zfs', () =>
+        Promise.reject(error instanceof Error ? error : new Error(String(error))),
+      ),
+    );
   }
   findings.push(
     await attempt('shim', async () => {
@@ -79,7 +108,11 @@ export async function gatherInfo(context: Context, version: string): Promise<rea
     cgroupFinding(),
     toolFinding('xz', tools.xz, 'images packed with xz cannot be imported'),
     toolFinding('bzip2', tools.bzip2, 'images packed with bzip2 cannot be imported'),
-    { what: 'metadata service', value: 'not part of this version', lack: { fatal: false, cost: 'apps get no AC_METADATA_URL' } },
+    {
+      what: 'metadata service',
+      value: 'not part of this version',
+      lack: { fatal: false, cost: 'apps get no AC_METADATA_URL' },
+    },
   );
   return findings;
 }

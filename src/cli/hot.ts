@@ -16,10 +16,23 @@ export async function warmUp(): Promise<void> {
   const options = parseRunOptions(words);
   const request = await buildRequest(words, () => ({
     id,
-    manifest: { acKind: 'ImageManifest', acVersion: '0.8.11', name: 'image', app: { exec: ['/bin/true'], user: '0', group: '0' } } as never,
+    manifest: {
+      acKind: 'ImageManifest',
+      acVersion: '0.8.11',
+      name: 'image',
+      app: { exec: ['/bin/true'], user: '0', group: '0' },
+    } as never,
   }));
   const { manifest } = reify(request);
-  const confined = { caps: 0n, capsOthers: 0n, noNewPrivs: true, cgroup: [], mask: [], readonly: [], report: { enforced: [], ignored: [] } };
+  const confined = {
+    caps: 0n,
+    capsOthers: 0n,
+    noNewPrivs: true,
+    cgroup: [],
+    mask: [],
+    readonly: [],
+    report: { enforced: [], ignored: [] },
+  };
   const uuid = '00000000-0000-0000-0000-000000000000';
   encodePlan(
     compilePlan({

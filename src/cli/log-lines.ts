@@ -13,7 +13,10 @@ interface Options {
 }
 
 /** Each stream goes where it came from; JSON is one object a line. */
-export function showLines(entries: readonly LogEntry[], { prefix, timestamps, json }: Options): void {
+export function showLines(
+  entries: readonly LogEntry[],
+  { prefix, timestamps, json }: Options,
+): void {
   for (const { app, line } of entries) {
     if (json) {
       printRaw(`${JSON.stringify({ app, ...line })}\n`);

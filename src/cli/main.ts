@@ -7,7 +7,6 @@ import process from 'node:process';
 import { Config } from '@oclif/core/config';
 
 import { UsageError } from '../errors.ts';
-import type { BaseCommand } from './base-command.ts';
 import { findCommand, type CommandEntry } from './command-table.ts';
 import type { PackageJson } from './package-json.ts';
 import { showError } from './show-error.ts';
@@ -61,13 +60,18 @@ async function run(options: MainOptions): Promise<void> {
   const argv = withGlobalFlagsBehind(options.argv);
   if (wantsHelp(argv)) {
     const { showHelp } = await import('./help.ts');
-    return showHelp(options, argv.filter((word) => word !== '--help' && word !== '-h' && word !== 'help'));
+    return showHelp(
+      options,
+      argv.filter((word) => word !== '--help' && word !== '-h' && word !== 'help'),
+    );
   }
   const found = findCommand(argv);
   if (found === undefined) {
     const { suggest } = await import('./suggest.ts');
     throw new UsageError(`there is no command "${argv[0] ?? ''}"`, {
-      remedies: [suggest(argv), 'see the commands with: jetpack --help'].filter((line) => line !== undefined),
+      remedies: [suggest(argv), 'see the commands with: jetpack --help'].filter(
+        (line) => line !== undefined,
+      ),
     });
   }
   const command = await load(found.entry);
@@ -82,7 +86,7 @@ interface Startable {
 
 async function load(entry: CommandEntry): Promise<Startable> {
   const module = await entry.load();
-  return module.default as unknown as Startable & typeof BaseCommand;
+  return module.default;
 }
 
 export async function main(options: MainOptions): Promise<void> {

@@ -47,16 +47,28 @@ export function isTerminal(fd: 0 | 1 | 2): boolean {
 
 /** Text from images and pods may hold control characters; a terminal must not obey them. */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 /** Columns as wide as their widest cell, two spaces apart; the last is not padded. */
-export function renderTable(header: readonly string[] | undefined, rows: readonly (readonly string[])[]): string {
+export function renderTable(
+  header: readonly string[] | undefined,
+  rows: readonly (readonly string[])[],
+): string {
   const all = (header === undefined ? rows : [header, ...rows]).map((row) => row.map(printable));
   const widths: number[] = [];
-  for (const row of all) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  for (const row of all)
+    row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
   return all
-    .map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
     .map((line) => `${line}\n`)
     .join('');
 }

@@ -3,6 +3,9 @@ import { UsageError } from '../errors.ts';
 /** The words of `stop POD…` and its like: at least one, each once. */
 export function podWords(argv: readonly unknown[], what = 'pod'): readonly string[] {
   const words = [...new Set(argv.map(String))];
-  if (words.length === 0) throw new UsageError(`no ${what} was named`, { remedies: [`see them with: jetpack ${what === 'pod' ? 'list' : 'images'}`] });
+  if (words.length === 0)
+    throw new UsageError(`no ${what} was named`, {
+      remedies: [`see them with: jetpack ${what === 'pod' ? 'list' : 'images'}`],
+    });
   return words;
 }

@@ -11,13 +11,24 @@ export interface ProgressState {
 const REDRAW_MS = 100;
 const PLAIN_EVERY_MS = 10_000;
 
-export function renderProgress(title: string, { doneBytes, totalBytes, note }: ProgressState, elapsedMs: number): string {
+export function renderProgress(
+  title: string,
+  { doneBytes, totalBytes, note }: ProgressState,
+  elapsedMs: number,
+): string {
   const rate = elapsedMs <= 0 ? 0 : (doneBytes * 1000) / elapsedMs;
   const parts = [title];
   if (totalBytes !== undefined && totalBytes > 0) {
     const percent = Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
-    parts.push(`${String(percent).padStart(3)}%`, `${renderBytes(doneBytes)} of ${renderBytes(totalBytes)}`);
-    if (rate > 0) parts.push(`${renderBytes(rate)}/s`, `${String(Math.ceil(Math.max(0, totalBytes - doneBytes) / rate))} s left`);
+    parts.push(
+      `${String(percent).padStart(3)}%`,
+      `${renderBytes(doneBytes)} of ${renderBytes(totalBytes)}`,
+    );
+    if (rate > 0)
+      parts.push(
+        `${renderBytes(rate)}/s`,
+        `${String(Math.ceil(Math.max(0, totalBytes - doneBytes) / rate))} s left`,
+      );
   } else {
     parts.push(renderBytes(doneBytes));
     if (rate > 0) parts.push(`${renderBytes(rate)}/s`);

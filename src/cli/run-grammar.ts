@@ -16,7 +16,11 @@ interface FlagSpec {
   readonly repeat?: boolean;
 }
 
-const flag = (name: string, arity: Arity, more: { char?: string; repeat?: boolean } = {}): FlagSpec => ({ name, arity, ...more });
+const flag = (
+  name: string,
+  arity: Arity,
+  more: { char?: string; repeat?: boolean } = {},
+): FlagSpec => ({ name, arity, ...more });
 
 const POD_FLAGS: readonly FlagSpec[] = [
   flag('config', 'one'),
@@ -85,13 +89,21 @@ interface Token {
   readonly isPod: boolean;
 }
 
-function lookUp(word: string, long: string, char: string | undefined): { spec: FlagSpec; isPod: boolean } {
-  const matches = (spec: FlagSpec) => (char === undefined ? spec.name === long : spec.char === char);
+function lookUp(
+  word: string,
+  long: string,
+  char: string | undefined,
+): { spec: FlagSpec; isPod: boolean } {
+  const matches = (spec: FlagSpec) =>
+    char === undefined ? spec.name === long : spec.char === char;
   const pod = POD_FLAGS.find(matches);
   if (pod !== undefined) return { spec: pod, isPod: true };
   const app = APP_FLAGS.find(matches);
   if (app !== undefined) return { spec: app, isPod: false };
-  const near = findNearest(long, [...POD_FLAGS, ...APP_FLAGS].map((spec) => spec.name));
+  const near = findNearest(
+    long,
+    [...POD_FLAGS, ...APP_FLAGS].map((spec) => spec.name),
+  );
   throw new UsageError(`there is no flag ${word}`, {
     remedies: [
       ...(near === undefined ? [] : [`--${near}`]),
@@ -115,7 +127,8 @@ function readFlag(words: readonly string[], at: number): { tokens: Token[]; next
     }
     if (spec.arity === 'optional-bool') {
       const value = inline ?? 'true';
-      if (value !== 'true' && value !== 'false') throw new UsageError(`--${long} is true or false, not "${value}"`);
+      if (value !== 'true' && value !== 'false')
+        throw new UsageError(`--${long} is true or false, not "${value}"`);
       return { tokens: [{ spec, value, isPod }], next: at + 1 };
     }
     if (inline !== undefined) return { tokens: [{ spec, value: inline, isPod }], next: at + 1 };
@@ -149,16 +162,20 @@ export function parseRunWords(words: readonly string[]): RunWords {
     const word = words[at] ?? '';
     const current = apps.at(-1);
     if (word === '--') {
-      if (current === undefined) throw new UsageError('arguments after -- belong to an image, and none came before');
+      if (current === undefined)
+        throw new UsageError('arguments after -- belong to an image, and none came before');
       if (current.args !== undefined) {
-        throw new UsageError(`image ${current.image} has arguments already`, { remedies: ['end them with --- before the next image'] });
+        throw new UsageError(`image ${current.image} has arguments already`, {
+          remedies: ['end them with --- before the next image'],
+        });
       }
       const end = words.indexOf('---', at + 1);
       current.args = words.slice(at + 1, end === -1 ? words.length : end);
       at = end === -1 ? words.length : end + 1;
       continue;
     }
-    if (word === '---') throw new UsageError('--- ends the arguments of an image, and there are none before it');
+    if (word === '---')
+      throw new UsageError('--- ends the arguments of an image, and there are none before it');
     if (word.startsWith('-') && word !== '-') {
       const { tokens, next } = readFlag(words, at);
       for (const token of tokens) {

@@ -21,11 +21,7 @@ import { showError } from './show-error.ts';
 /** What a failure of jetpack itself exits with: an app may use 1 and 2. */
 const FAILURE = { run: EXIT.beforeApp, prepare: undefined } as const;
 
-export type HotCommand = keyof typeof FAILURE;
-
-export function isHotCommand(word: string | undefined): word is HotCommand {
-  return word === 'run' || word === 'prepare';
-}
+type HotCommand = keyof typeof FAILURE;
 
 /** Runs the command and shows its error; sets process.exitCode. */
 export async function runHotCommand(command: HotCommand, argv: readonly string[]): Promise<void> {
@@ -43,7 +39,11 @@ export async function runHotCommand(command: HotCommand, argv: readonly string[]
 }
 
 function openContext(options: RunOptions): Context {
-  const context = createContext({ configFile: options.global.config, overrides: options.global.option, blocking: true });
+  const context = createContext({
+    configFile: options.global.config,
+    overrides: options.global.option,
+    blocking: true,
+  });
   context.ensureReady();
   return context;
 }
@@ -55,7 +55,10 @@ async function run(argv: readonly string[]): Promise<void> {
   const again = await findPodToRun(context, words);
   if (again !== undefined) return replaceByShim(context, again, options);
   const prepared = await planFromWords(context, words, options);
-  if (options.dryRun) return printSteps(prepared);
+  if (options.dryRun) {
+    printSteps(prepared);
+    return;
+  }
   const pod = await executePrepare(context.preparePorts, prepared, (uuid) => saveId(options, uuid));
   try {
     replaceByShim(context, pod.planFile, options);
@@ -74,7 +77,10 @@ async function prepare(argv: readonly string[]): Promise<void> {
   const options = parseRunOptions(words);
   const context = openContext(options);
   const plan = await planFromWords(context, words, options);
-  if (options.dryRun) return printSteps(plan);
+  if (options.dryRun) {
+    printSteps(plan);
+    return;
+  }
   const { uuid } = await executePrepare(context.preparePorts, plan, (id) => saveId(options, id));
   if (options.json) printJson({ uuid });
   else printAnswer(uuid);
@@ -84,7 +90,11 @@ function saveId({ saveId: file }: RunOptions, uuid: string): void {
   if (file !== undefined) saveText(file, `${uuid}\n`);
 }
 
-async function planFromWords(context: Context, words: RunWords, options: RunOptions): Promise<PreparePlan> {
+async function planFromWords(
+  context: Context,
+  words: RunWords,
+  options: RunOptions,
+): Promise<PreparePlan> {
   const request = await buildRequest(words, (reference) => getPodImage(context, reference));
   const plan = await planPrepare(context.preparePorts, {
     request,
@@ -103,18 +113,37 @@ function printSteps(plan: PreparePlan): void {
 }
 
 /** One word that names a prepared or exited pod, and no image. */
-async function findPodToRun(context: Context, { apps, pod, defaults }: RunWords): Promise<string | undefined> {
+async function findPodToRun(
+  context: Context,
+  { apps, pod, defaults }: RunWords,
+): Promise<string | undefined> {
   const [only, ...more] = apps;
   if (only === undefined || more.length > 0) return undefined;
   const found = await findRestartable(context.layout, only.image);
   if (found === undefined) return undefined;
-  const fixed = ['name', 'net', 'hostname', 'set-env', 'volume', 'insecure-options', 'save-id'].find((name) => pod.one.has(name) || pod.many.has(name));
-  const perApp = [...only.flags.one.keys(), ...only.flags.many.keys(), ...defaults.one.keys(), ...defaults.many.keys()][0];
+  const fixed = [
+    'name',
+    'net',
+    'hostname',
+    'set-env',
+    'volume',
+    'insecure-options',
+    'save-id',
+  ].find((name) => pod.one.has(name) || pod.many.has(name));
+  const perApp = [
+    ...only.flags.one.keys(),
+    ...only.flags.many.keys(),
+    ...defaults.one.keys(),
+    ...defaults.many.keys(),
+  ][0];
   const wrong = fixed ?? perApp ?? (only.args === undefined ? undefined : '-');
   if (wrong !== undefined) {
-    throw new UsageError(`--${wrong}: pod ${found.uuid} was prepared already, and keeps what it was prepared with`, {
-      remedies: [`jetpack run ${only.image}`, 'prepare another pod with these flags'],
-    });
+    throw new UsageError(
+      `--${wrong}: pod ${found.uuid} was prepared already, and keeps what it was prepared with`,
+      {
+        remedies: [`jetpack run ${only.image}`, 'prepare another pod with these flags'],
+      },
+    );
   }
   return found.planFile;
 }
@@ -123,7 +152,9 @@ async function findPodToRun(context: Context, { apps, pod, defaults }: RunWords)
 function replaceByShim({ exec, runtime }: Context, planFile: string, options: RunOptions): never {
   const tty = options.tty;
   if (tty && !options.detach && !isTerminal(0)) {
-    throw new UsageError('--tty needs a terminal, and standard input is none', { remedies: ['leave --tty away, or detach with -d'] });
+    throw new UsageError('--tty needs a terminal, and standard input is none', {
+      remedies: ['leave --tty away, or detach with -d'],
+    });
   }
   return exec.replace(shimRunArgv(runtime.shim, planFile, options));
 }

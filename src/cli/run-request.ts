@@ -42,10 +42,14 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
     global: { config: pod.one.get('config'), option: pod.many.get('option') ?? [] },
   };
   if (apps.length === 0) {
-    throw new UsageError('no image to run was named', { remedies: ['jetpack run IMAGE', 'see the images with: jetpack images'] });
+    throw new UsageError('no image to run was named', {
+      remedies: ['jetpack run IMAGE', 'see the images with: jetpack images'],
+    });
   }
   if (apps.length > 1 && (options.tty || options.interactive)) {
-    throw new UsageError('--tty and --interactive are for pods of one app', { remedies: ['run it without, then: jetpack enter POD:APP'] });
+    throw new UsageError('--tty and --interactive are for pods of one app', {
+      remedies: ['run it without, then: jetpack enter POD:APP'],
+    });
   }
   return options;
 }
@@ -57,15 +61,22 @@ function parseVariable(flag: string, text: string): EnvironmentVariable {
 }
 
 /** `a=1,b=2`; the first part may stand without a key. */
-function parsePairs(flag: string, text: string, known: readonly string[]): ReadonlyMap<string, string> {
+function parsePairs(
+  flag: string,
+  text: string,
+  known: readonly string[],
+): ReadonlyMap<string, string> {
   const pairs = new Map<string, string>();
   for (const part of text.split(',')) {
     const equals = part.indexOf('=');
     const key = equals === -1 ? '' : part.slice(0, equals);
     if (!known.includes(key)) {
-      throw new UsageError(`--${flag} "${text}": ${key === '' ? `"${part}" is not KEY=VALUE` : `there is no key "${key}"`}`, {
-        remedies: [`its keys: ${known.filter((name) => name !== '').join(', ')}`],
-      });
+      throw new UsageError(
+        `--${flag} "${text}": ${key === '' ? `"${part}" is not KEY=VALUE` : `there is no key "${key}"`}`,
+        {
+          remedies: [`its keys: ${known.filter((name) => name !== '').join(', ')}`],
+        },
+      );
     }
     if (pairs.has(key)) throw new UsageError(`--${flag} "${text}": ${key} stands twice`);
     pairs.set(key, part.slice(equals + 1));
@@ -88,7 +99,15 @@ export async function parseVolume(text: string): Promise<Volume> {
       remedies: [`--volume ${name},kind=host,source=/…`, `--volume ${name},kind=empty`],
     });
   }
-  const pairs = parsePairs('volume', text.slice(comma + 1), ['kind', 'source', 'readOnly', 'recursive', 'mode', 'uid', 'gid']);
+  const pairs = parsePairs('volume', text.slice(comma + 1), [
+    'kind',
+    'source',
+    'readOnly',
+    'recursive',
+    'mode',
+    'uid',
+    'gid',
+  ]);
   const numeric = (key: string) => (pairs.has(key) ? Number(pairs.get(key)) : undefined);
   const value = {
     name,
@@ -103,16 +122,25 @@ export async function parseVolume(text: string): Promise<Volume> {
   if (value.kind !== 'host' && value.kind !== 'empty') {
     throw new UsageError(`--volume "${text}": kind is host or empty`);
   }
-  if (value.kind === 'host' && value.source === undefined) throw new UsageError(`--volume "${text}": a host volume needs source=/…`);
-  const present = Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined));
+  if (value.kind === 'host' && value.source === undefined)
+    throw new UsageError(`--volume "${text}": a host volume needs source=/…`);
+  const present = Object.fromEntries(
+    Object.entries(value).filter(([, field]) => field !== undefined),
+  );
   // Loaded only where it is needed: schemas cost a start some milliseconds.
   const { Volume } = await import('../schema/pod-manifest.ts');
   const parsed = Volume.safeParse(present);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw new UsageError(`--volume "${text}" is not valid: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trimEnd(), {
-    remedies: ['NAME,kind=host,source=/…[,readOnly=true][,recursive=false]', 'NAME,kind=empty[,mode=0755][,uid=0][,gid=0]'],
-  });
+  throw new UsageError(
+    `--volume "${text}" is not valid: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trimEnd(),
+    {
+      remedies: [
+        'NAME,kind=host,source=/…[,readOnly=true][,recursive=false]',
+        'NAME,kind=empty[,mode=0755][,uid=0][,gid=0]',
+      ],
+    },
+  );
 }
 
 /** `volume=NAME,target=/path`, or `NAME:/path` for short. */
@@ -143,10 +171,13 @@ function buildApp(words: AppWords, defaults: Flags, image: PodImage): AppRequest
     user: pick('user', flags, defaults),
     group: pick('group', flags, defaults),
     workingDir: pick('working-dir', flags, defaults),
-    environment: [...(defaults.many.get('environment') ?? []), ...(flags.many.get('environment') ?? [])].map((text) =>
-      parseVariable('environment', text),
+    environment: [
+      ...(defaults.many.get('environment') ?? []),
+      ...(flags.many.get('environment') ?? []),
+    ].map((text) => parseVariable('environment', text)),
+    mounts: [...(defaults.many.get('mount') ?? []), ...(flags.many.get('mount') ?? [])].map(
+      parseMount,
     ),
-    mounts: [...(defaults.many.get('mount') ?? []), ...(flags.many.get('mount') ?? [])].map(parseMount),
     readOnlyRootfs: readOnly === undefined ? undefined : readOnly === 'true',
   };
 }
@@ -156,11 +187,16 @@ export async function buildRequest(
   findImage: (reference: string) => Promise<PodImage> | PodImage,
 ): Promise<PodRequest> {
   if (words.apps.length > 1 && words.defaults.one.has('exec')) {
-    throw new UsageError('--exec before the first image would run one program in every app', { remedies: ['put it after the image it is for'] });
+    throw new UsageError('--exec before the first image would run one program in every app', {
+      remedies: ['put it after the image it is for'],
+    });
   }
   const volumes = await Promise.all((words.pod.many.get('volume') ?? []).map(parseVolume));
-  const environment = (words.pod.many.get('set-env') ?? []).map((text) => parseVariable('set-env', text));
+  const environment = (words.pod.many.get('set-env') ?? []).map((text) =>
+    parseVariable('set-env', text),
+  );
   const apps: AppRequest[] = [];
-  for (const app of words.apps) apps.push(buildApp(app, words.defaults, await findImage(app.image)));
+  for (const app of words.apps)
+    apps.push(buildApp(app, words.defaults, await findImage(app.image)));
   return { apps, volumes, environment };
 }

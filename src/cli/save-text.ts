@@ -7,6 +7,8 @@ export function saveText(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (cause) {
-    throw new HostError('IO_FAILED', `cannot write ${file}: ${errnoOf(cause) ?? String(cause)}`, { cause });
+    throw new HostError('IO_FAILED', `cannot write ${file}: ${errnoOf(cause) ?? String(cause)}`, {
+      cause,
+    });
   }
 }

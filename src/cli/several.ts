@@ -13,7 +13,10 @@ export async function forEach(
   for (const result of results) {
     if (result.status === 'fulfilled') continue;
     const error: unknown = result.reason;
-    status = Math.max(status, showError(error instanceof Error ? error : new Error(String(error)), options));
+    status = Math.max(
+      status,
+      showError(error instanceof Error ? error : new Error(String(error)), options),
+    );
   }
   if (status !== 0) process.exitCode = status;
 }

@@ -44,7 +44,13 @@ export function showError(error: Error, { json, debug, failureExit }: ShowOption
   if (json) tell(JSON.stringify({ error: fields }));
   else {
     const [first, ...rest] = fields.message.split('\n');
-    tell([`jetpack: ${first ?? ''}`, ...rest.map((line) => `  ${line}`), ...fields.remedies.map((line) => `  try: ${line}`)].join('\n'));
+    tell(
+      [
+        `jetpack: ${first ?? ''}`,
+        ...rest.map((line) => `  ${line}`),
+        ...fields.remedies.map((line) => `  try: ${line}`),
+      ].join('\n'),
+    );
   }
   if (debug) {
     for (let at: unknown = error; at instanceof Error; at = at.cause) tell(at.stack ?? String(at));

@@ -8,10 +8,21 @@ import { EXIT, PodError, UsageError } from '../errors.ts';
 import type { Argv } from '../exec/exec.ts';
 import { getPodApp } from '../pod/store.ts';
 
-const VALUE_FLAGS: ReadonlySet<string> = new Set(['--user', '--group', '--working-dir', '--set-env', '--config', '--option', '-o']);
+const VALUE_FLAGS: ReadonlySet<string> = new Set([
+  '--user',
+  '--group',
+  '--working-dir',
+  '--set-env',
+  '--config',
+  '--option',
+  '-o',
+]);
 
 /** Flags end at the first word that is none: what comes after the pod is the command, with flags of its own. */
-function splitCommand(argv: readonly string[]): { readonly own: string[]; readonly command: readonly string[] } {
+function splitCommand(argv: readonly string[]): {
+  readonly own: string[];
+  readonly command: readonly string[];
+} {
   let at = 0;
   while (at < argv.length && (argv[at] ?? '').startsWith('-') && argv[at] !== '--') {
     at += VALUE_FLAGS.has(argv[at] ?? '') ? 2 : 1;
@@ -34,7 +45,11 @@ Without a command it is the user's shell of the image's passwd, on a terminal wh
   static override flags = {
     ...jsonFlag,
     tty: boolean({ char: 't', summary: 'on a terminal' }),
-    interactive: boolean({ char: 'i', summary: 'pass standard input on (it always is)', hidden: true }),
+    interactive: boolean({
+      char: 'i',
+      summary: 'pass standard input on (it always is)',
+      hidden: true,
+    }),
     user: string({ helpValue: 'NAME|UID|/PATH' }),
     group: string({ helpValue: 'NAME|GID|/PATH' }),
     'working-dir': string({ helpValue: '/PATH' }),
@@ -47,16 +62,20 @@ Without a command it is the user's shell of the image's passwd, on a terminal wh
     const { own, command } = splitCommand(this.argv);
     const { flags, argv } = await this.parse(Enter, own);
     const reference = argv.map(String)[0];
-    if (reference === undefined) throw new UsageError('no pod was named', { remedies: ['see the pods with: jetpack list'] });
+    if (reference === undefined)
+      throw new UsageError('no pod was named', { remedies: ['see the pods with: jetpack list'] });
     const context = this.createContext(flags);
     context.ensureReady();
     const { pod, app } = await getPodApp(context.layout, reference);
     if (pod.state !== 'running') {
-      throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} does not run (it is ${pod.state})`, { remedies: [`jetpack run ${reference}`] });
+      throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} does not run (it is ${pod.state})`, {
+        remedies: [`jetpack run ${reference}`],
+      });
     }
     const terminal = isTerminal(0);
     const tty = flags.tty || (command.length === 0 && terminal);
-    if (flags.tty && !terminal) throw new UsageError('--tty needs a terminal, and standard input is none');
+    if (flags.tty && !terminal)
+      throw new UsageError('--tty needs a terminal, and standard input is none');
     const options = [
       '--interactive',
       ...(tty ? ['--tty'] : []),
@@ -67,7 +86,14 @@ Without a command it is the user's shell of the image's passwd, on a terminal wh
       ...(flags['set-env'] ?? []).flatMap((variable) => ['--env', variable]),
     ];
     const words = command.length === 0 ? [] : ['--', ...command];
-    const line: Argv = [context.runtime.shim, 'enter', ...options, path.join(pod.dir, 'plan'), app, ...words];
+    const line: Argv = [
+      context.runtime.shim,
+      'enter',
+      ...options,
+      path.join(pod.dir, 'plan'),
+      app,
+      ...words,
+    ];
     context.exec.replace(line);
   }
 }

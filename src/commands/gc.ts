@@ -18,8 +18,16 @@ export default class Gc extends BaseCommand {
   ];
   static override flags = {
     ...jsonFlag,
-    'grace-period': string({ default: '30m', helpValue: 'DURATION', summary: 'keep exited pods for so long' }),
-    'expire-prepared': string({ default: '24h', helpValue: 'DURATION', summary: 'keep prepared pods that were never run for so long' }),
+    'grace-period': string({
+      default: '30m',
+      helpValue: 'DURATION',
+      summary: 'keep exited pods for so long',
+    }),
+    'expire-prepared': string({
+      default: '24h',
+      helpValue: 'DURATION',
+      summary: 'keep prepared pods that were never run for so long',
+    }),
     'mark-only': boolean({ summary: 'only mark exited pods as garbage' }),
     'dry-run': boolean({ summary: 'only say what would be done' }),
   };
@@ -36,11 +44,22 @@ export default class Gc extends BaseCommand {
       nowMs: context.now().getTime(),
     };
     const pods = await collectPods(context.destroyPorts, options);
-    const images = options.markOnly ? [] : findingsOf(await collectImages(context.imagePorts, options));
+    const images = options.markOnly
+      ? []
+      : findingsOf(await collectImages(context.imagePorts, options));
     const findings = [...pods, ...images];
     if (flags.json) printJson(findings);
     else {
-      printAnswer(renderTable(undefined, findings.map(({ what, action, why }) => [flags['dry-run'] && action === 'removed' ? 'would remove' : action, what, why])));
+      printAnswer(
+        renderTable(
+          undefined,
+          findings.map(({ what, action, why }) => [
+            flags['dry-run'] && action === 'removed' ? 'would remove' : action,
+            what,
+            why,
+          ]),
+        ),
+      );
     }
     if (findings.some(({ action }) => action === 'failed')) process.exitCode = 1;
   }
@@ -48,8 +67,12 @@ export default class Gc extends BaseCommand {
 
 function findingsOf({ removed, mended, kept }: CollectReport): readonly Finding[] {
   return [
-    ...removed.map((what) => ({ what, action: 'removed', why: 'left by work that was interrupted' }) as const),
-    ...mended.map((what) => ({ what, action: 'mended', why: 'was missing from the index' }) as const),
+    ...removed.map(
+      (what) => ({ what, action: 'removed', why: 'left by work that was interrupted' }) as const,
+    ),
+    ...mended.map(
+      (what) => ({ what, action: 'mended', why: 'was missing from the index' }) as const,
+    ),
     ...kept.map(({ what, why }) => ({ what, action: 'kept', why }) as const),
   ];
 }

@@ -17,7 +17,11 @@ const SORTS: Readonly<Record<string, (a: ImageMeta, b: ImageMeta) => number>> = 
 
 export default class Images extends BaseCommand {
   static override summary = 'List the images in the store';
-  static override examples = ['<%= config.bin %> images', '<%= config.bin %> images --full --sort=size', '<%= config.bin %> images --json'];
+  static override examples = [
+    '<%= config.bin %> images',
+    '<%= config.bin %> images --full --sort=size',
+    '<%= config.bin %> images --json',
+  ];
   static override flags = {
     ...jsonFlag,
     full: boolean({ summary: 'whole ids and exact times' }),
@@ -31,10 +35,17 @@ export default class Images extends BaseCommand {
     const context = this.createContext(flags);
     context.ensureReady();
     const { images, damaged } = listImages(context);
-    for (const error of damaged) process.exitCode = showError(error, { json: flags.json, debug: false });
+    for (const error of damaged)
+      process.exitCode = showError(error, { json: flags.json, debug: false });
     const sorted = [...images].sort(SORTS[flags.sort]);
-    if (flags.json) return printJson(sorted.map(imageJson));
-    if (flags.quiet) return printAnswer(sorted.map(({ id }) => `${id}\n`).join(''));
+    if (flags.json) {
+      printJson(sorted.map(imageJson));
+      return;
+    }
+    if (flags.quiet) {
+      printAnswer(sorted.map(({ id }) => `${id}\n`).join(''));
+      return;
+    }
     const nowMs = context.now().getTime();
     const rows = sorted.map((meta) => [
       flags.full ? meta.id : meta.id.slice(0, 'sha512-'.length + 12),
@@ -43,6 +54,11 @@ export default class Images extends BaseCommand {
       flags.full ? meta.importedAt : `${renderAge(nowMs - Date.parse(meta.importedAt))} ago`,
       flags.full ? String(meta.treeBytes) : renderBytes(meta.treeBytes),
     ]);
-    printAnswer(renderTable(flags['no-legend'] ? undefined : ['ID', 'NAME', 'VERSION', 'IMPORTED', 'SIZE'], rows));
+    printAnswer(
+      renderTable(
+        flags['no-legend'] ? undefined : ['ID', 'NAME', 'VERSION', 'IMPORTED', 'SIZE'],
+        rows,
+      ),
+    );
   }
 }

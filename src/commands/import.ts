@@ -13,9 +13,15 @@ import { importImage } from '../image/import.ts';
 import { saveText } from '../cli/save-text.ts';
 
 /** Opened as a file, or our own standard input. */
-function openArchive(file: string): { readonly chunks: AsyncIterable<Uint8Array>; readonly totalBytes?: number } {
+function openArchive(file: string): {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly totalBytes?: number;
+} {
   if (file === '-') {
-    if (isTerminal(0)) throw new UsageError('standard input is a terminal, not an archive', { remedies: ['jetpack import FILE'] });
+    if (isTerminal(0))
+      throw new UsageError('standard input is a terminal, not an archive', {
+        remedies: ['jetpack import FILE'],
+      });
     return { chunks: process.stdin };
   }
   let fd: number;
@@ -23,7 +29,11 @@ function openArchive(file: string): { readonly chunks: AsyncIterable<Uint8Array>
     fd = openSync(file, 'r');
   } catch (cause) {
     const errno = errnoOf(cause);
-    throw new HostError('IO_FAILED', `cannot read ${file}: ${errno === 'ENOENT' ? 'there is no such file' : (errno ?? String(cause))}`, { cause });
+    throw new HostError(
+      'IO_FAILED',
+      `cannot read ${file}: ${errno === 'ENOENT' ? 'there is no such file' : (errno ?? String(cause))}`,
+      { cause },
+    );
   }
   const stat = fstatSync(fd);
   if (stat.isDirectory()) throw new UsageError(`${file} is a folder, not an archive`);
@@ -38,12 +48,22 @@ export default class Import extends BaseCommand {
     '<%= config.bin %> import --insecure-options=image app.aci',
     'curl -s https://example.com/app.aci | <%= config.bin %> import --insecure-options=image -',
   ];
-  static override args = { file: stringArg({ required: true, description: 'the archive, or - for standard input' }) };
+  static override args = {
+    file: stringArg({ required: true, description: 'the archive, or - for standard input' }),
+  };
   static override flags = {
     ...jsonFlag,
-    name: string({ helpValue: 'NAME', summary: 'refuse the archive unless its manifest has this name' }),
+    name: string({
+      helpValue: 'NAME',
+      summary: 'refuse the archive unless its manifest has this name',
+    }),
     'save-id': string({ helpValue: 'FILE', summary: "write the image's id there" }),
-    'insecure-options': string({ multiple: true, multipleNonGreedy: true, helpValue: 'image,devices', summary: 'image: take it unsigned; devices: with device nodes' }),
+    'insecure-options': string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'image,devices',
+      summary: 'image: take it unsigned; devices: with device nodes',
+    }),
   };
 
   override async run(): Promise<void> {
@@ -52,7 +72,13 @@ export default class Import extends BaseCommand {
     const context = this.createContext(flags);
     context.ensureReady();
     const abort = new AbortController();
-    const stop = () => abort.abort(new HostError('IO_FAILED', `the import of ${args.file} was interrupted; nothing of it is left`));
+    const stop = () =>
+      abort.abort(
+        new HostError(
+          'IO_FAILED',
+          `the import of ${args.file} was interrupted; nothing of it is left`,
+        ),
+      );
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
     const progress = createProgress(`importing ${args.file}`, () => context.now().getTime());
     try {
@@ -63,13 +89,15 @@ export default class Import extends BaseCommand {
         allowDevices: insecure.devices,
         ...(flags.name === undefined ? {} : { expectedName: flags.name }),
         signal: abort.signal,
-        onProgress: ({ readBytes, totalBytes, entries }) => progress.update({ doneBytes: readBytes, totalBytes, note: `${String(entries)} files` }),
+        onProgress: ({ readBytes, totalBytes, entries }) =>
+          progress.update({ doneBytes: readBytes, totalBytes, note: `${String(entries)} files` }),
       });
       progress.end();
       for (const warning of meta.warnings) tell(`jetpack: warning: ${warning}`);
       if (existing) tell(`jetpack: image ${meta.name} was in the store already`);
       if (flags['save-id'] !== undefined) saveText(flags['save-id'], `${meta.id}\n`);
-      if (flags.json) printJson({ id: meta.id, name: meta.name, existing, warnings: meta.warnings });
+      if (flags.json)
+        printJson({ id: meta.id, name: meta.name, existing, warnings: meta.warnings });
       else printAnswer(meta.id);
     } finally {
       progress.end();

@@ -5,7 +5,12 @@ import { gatherInfo, type Finding } from '../cli/host-info.ts';
 import { printAnswer, printJson, renderTable } from '../cli/output.ts';
 
 function row({ what, value, lack }: Finding): readonly string[] {
-  return [lack === undefined ? 'ok' : lack.fatal ? 'MISSING' : 'lacks', what, value, lack?.cost ?? ''];
+  return [
+    lack === undefined ? 'ok' : lack.fatal ? 'MISSING' : 'lacks',
+    what,
+    value,
+    lack?.cost ?? '',
+  ];
 }
 
 export default class Info extends BaseCommand {
@@ -19,7 +24,11 @@ export default class Info extends BaseCommand {
     const findings = await gatherInfo(this.createContext(flags), this.config.version);
     const canRun = !findings.some(({ lack }) => lack?.fatal === true);
     if (flags.json) printJson({ canRun, findings });
-    else printAnswer(renderTable(undefined, findings.map(row)) + (canRun ? 'Pods can run here.\n' : 'Pods cannot run here yet.\n'));
+    else
+      printAnswer(
+        renderTable(undefined, findings.map(row)) +
+          (canRun ? 'Pods can run here.\n' : 'Pods cannot run here yet.\n'),
+      );
     process.exitCode = canRun ? 0 : 1;
   }
 }

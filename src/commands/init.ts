@@ -23,8 +23,15 @@ With --pool-file it makes a pool on a file first, for hosts that have none (and 
   ];
   static override flags = {
     ...jsonFlag,
-    'pool-file': string({ helpValue: 'FILE', summary: 'a pool on this file, made when it is not there' }),
-    'pool-size': string({ default: '10G', helpValue: 'SIZE', summary: 'of a new file; it takes only the space that is used' }),
+    'pool-file': string({
+      helpValue: 'FILE',
+      summary: 'a pool on this file, made when it is not there',
+    }),
+    'pool-size': string({
+      default: '10G',
+      helpValue: 'SIZE',
+      summary: 'of a new file; it takes only the space that is used',
+    }),
     'pool-name': string({ default: 'jetpack', summary: 'its name' }),
   };
 
@@ -35,24 +42,49 @@ With --pool-file it makes a pool on a file first, for hosts that have none (and 
     // The file may not be there yet: this command writes it.
     const context = this.createContext(flags, { mayLackFile: true });
     const { zfs, exec, config } = context;
-    const poolFile = flags['pool-file'] === undefined ? undefined : { pool: flags['pool-name'], file: flags['pool-file'], sizeBytes: parseSize(flags['pool-size']) };
+    const poolFile =
+      flags['pool-file'] === undefined
+        ? undefined
+        : {
+            pool: flags['pool-name'],
+            file: flags['pool-file'],
+            sizeBytes: parseSize(flags['pool-size']),
+          };
     const root = config['root.zfs'] ?? (await chooseRoot(poolFile?.pool, () => zfs.pools()));
     const layout = createLayout(root, config['root.mountpoint']);
     const steps = await initialise(
-      { zfs, accounts: createLinuxAccounts(exec.run), onStep: (step) => tell(`jetpack: ${renderInitialiseStep(step)}`) },
-      { layout, configFile: sources.file ?? CONFIG_FILE, ...(poolFile === undefined ? {} : { poolFile }) },
+      {
+        zfs,
+        accounts: createLinuxAccounts(exec.run),
+        onStep: (step) => tell(`jetpack: ${renderInitialiseStep(step)}`),
+      },
+      {
+        layout,
+        configFile: sources.file ?? CONFIG_FILE,
+        ...(poolFile === undefined ? {} : { poolFile }),
+      },
     );
-    if (flags.json) printJson({ root, mountpoint: layout.dir.root, steps: steps.map(renderInitialiseStep) });
-    else printAnswer(`${layout.dataset.root} on ${layout.dir.root} is ready${steps.length === 0 ? ' (nothing to do)' : ''}`);
+    if (flags.json)
+      printJson({ root, mountpoint: layout.dir.root, steps: steps.map(renderInitialiseStep) });
+    else
+      printAnswer(
+        `${layout.dataset.root} on ${layout.dir.root} is ready${steps.length === 0 ? ' (nothing to do)' : ''}`,
+      );
     process.exitCode = 0;
   }
 }
 
-async function chooseRoot(pool: string | undefined, pools: () => Promise<readonly string[]>): Promise<DatasetName> {
+async function chooseRoot(
+  pool: string | undefined,
+  pools: () => Promise<readonly string[]>,
+): Promise<DatasetName> {
   const first = pool ?? (await pools())[0];
   const name = first === undefined ? undefined : parseDatasetName(`${first}/jetpack`);
   if (name !== undefined) return name;
   throw new HostError('NOT_INITIALISED', 'there is no ZFS pool on this host', {
-    remedies: ['make one with zpool create', 'or on a file: jetpack init --pool-file /var/lib/jetpack-pool.img --pool-size 10G'],
+    remedies: [
+      'make one with zpool create',
+      'or on a file: jetpack init --pool-file /var/lib/jetpack-pool.img --pool-size 10G',
+    ],
   });
 }

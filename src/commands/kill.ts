@@ -16,7 +16,10 @@ function parseSignal(text: string): number {
   const upper = text.toUpperCase();
   const wanted = upper.startsWith('SIG') ? upper : `SIG${upper}`;
   const found = Object.entries(constants.signals).find(([name]) => name === wanted);
-  if (found === undefined) throw new UsageError(`there is no signal "${text}"`, { remedies: ['a name like TERM or HUP, or a number'] });
+  if (found === undefined)
+    throw new UsageError(`there is no signal "${text}"`, {
+      remedies: ['a name like TERM or HUP, or a number'],
+    });
   return found[1];
 }
 
@@ -25,8 +28,14 @@ export default class Kill extends BaseCommand {
   static override description = 'To the main process of every app, or of one: POD:APP.';
   static override usage = ['kill [-s SIGNAL] POD[:APP]…'];
   static override strict = false;
-  static override examples = ['<%= config.bin %> kill web', '<%= config.bin %> kill -s HUP web:nginx'];
-  static override flags = { ...jsonFlag, signal: string({ char: 's', default: 'KILL', summary: 'name or number' }) };
+  static override examples = [
+    '<%= config.bin %> kill web',
+    '<%= config.bin %> kill -s HUP web:nginx',
+  ];
+  static override flags = {
+    ...jsonFlag,
+    signal: string({ char: 's', default: 'KILL', summary: 'name or number' }),
+  };
 
   override async run(): Promise<void> {
     const { flags, argv } = await this.parse(Kill);

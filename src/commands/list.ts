@@ -11,7 +11,8 @@ const HEADER = ['UUID', 'NAME', 'STATE', 'APPS', 'IMAGE', 'NET', 'CREATED', 'STA
 const TRANSIENT: ReadonlySet<string> = new Set(['embryo', 'aborted', 'garbage', 'deleting']);
 
 function row(pod: PodStatus, nowMs: number): readonly string[] {
-  const ago = (time: string | undefined) => (time === undefined ? '-' : `${renderAge(nowMs - Date.parse(time))} ago`);
+  const ago = (time: string | undefined) =>
+    time === undefined ? '-' : `${renderAge(nowMs - Date.parse(time))} ago`;
   return [
     pod.uuid.slice(0, 8),
     pod.meta?.name ?? '-',
@@ -26,7 +27,11 @@ function row(pod: PodStatus, nowMs: number): readonly string[] {
 
 export default class List extends BaseCommand {
   static override summary = 'List the pods';
-  static override examples = ['<%= config.bin %> list', '<%= config.bin %> list -q', '<%= config.bin %> list --json'];
+  static override examples = [
+    '<%= config.bin %> list',
+    '<%= config.bin %> list -q',
+    '<%= config.bin %> list --json',
+  ];
   static override flags = {
     ...jsonFlag,
     all: boolean({ char: 'a', summary: 'also what is being made or removed' }),
@@ -41,10 +46,21 @@ export default class List extends BaseCommand {
     const pods = (await listPods(context.layout))
       .filter((pod) => flags.all || !TRANSIENT.has(pod.state))
       .sort((a, b) => ((a.meta?.createdAt ?? '') < (b.meta?.createdAt ?? '') ? 1 : -1));
-    if (flags.quiet && !flags.json) return printAnswer(pods.map((pod) => `${pod.uuid}\n`).join(''));
+    if (flags.quiet && !flags.json) {
+      printAnswer(pods.map((pod) => `${pod.uuid}\n`).join(''));
+      return;
+    }
     const statuses = pods.map(readPodStatus);
-    if (flags.json) return printJson(statuses.map(podJson));
+    if (flags.json) {
+      printJson(statuses.map(podJson));
+      return;
+    }
     const nowMs = context.now().getTime();
-    printAnswer(renderTable(flags['no-legend'] ? undefined : HEADER, statuses.map((pod) => row(pod, nowMs))));
+    printAnswer(
+      renderTable(
+        flags['no-legend'] ? undefined : HEADER,
+        statuses.map((pod) => row(pod, nowMs)),
+      ),
+    );
   }
 }

@@ -14,7 +14,10 @@ const POLL_MS = 100;
 function parseSince(text: string, nowMs: number): string {
   if (/^\d{4}-/.test(text)) {
     const ms = Date.parse(text);
-    if (Number.isNaN(ms)) throw new UsageError(`--since is a duration like 10m or a time like 2026-01-31T12:00:00Z, not "${text}"`);
+    if (Number.isNaN(ms))
+      throw new UsageError(
+        `--since is a duration like 10m or a time like 2026-01-31T12:00:00Z, not "${text}"`,
+      );
     return new Date(ms).toISOString();
   }
   return new Date(nowMs - parseDuration('since', text)).toISOString();
@@ -47,12 +50,26 @@ export default class Logs extends BaseCommand {
     const pod = one?.pod ?? (await getPod(layout, args.pod));
     const names = one === undefined ? (pod.meta?.apps ?? []).map((app) => app.name) : [one.app];
     const logs = names.map((name) => ({ name, log: new AppLog(pod.dir, name) }));
-    const since = flags.since === undefined ? undefined : parseSince(flags.since, context.now().getTime());
-    const wanted = (line: LogLine) => (flags.stream === undefined || line.stream === flags.stream) && (since === undefined || line.time >= since);
-    const read = (): LogEntry[] => logs.flatMap(({ name, log }) => log.read().filter(wanted).map((line) => ({ app: name, line })));
+    const since =
+      flags.since === undefined ? undefined : parseSince(flags.since, context.now().getTime());
+    const wanted = (line: LogLine) =>
+      (flags.stream === undefined || line.stream === flags.stream) &&
+      (since === undefined || line.time >= since);
+    const read = (): LogEntry[] =>
+      logs.flatMap(({ name, log }) =>
+        log
+          .read()
+          .filter(wanted)
+          .map((line) => ({ app: name, line })),
+      );
     const options = { prefix: names.length > 1, timestamps: flags.timestamps, json: flags.json };
-    const first = read().sort((a, b) => (a.line.time < b.line.time ? -1 : a.line.time > b.line.time ? 1 : 0));
-    showLines(flags.tail === undefined ? first : flags.tail === 0 ? [] : first.slice(-flags.tail), options);
+    const first = read().sort((a, b) =>
+      a.line.time < b.line.time ? -1 : a.line.time > b.line.time ? 1 : 0,
+    );
+    showLines(
+      flags.tail === undefined ? first : flags.tail === 0 ? [] : first.slice(-flags.tail),
+      options,
+    );
     if (!flags.follow) return;
     let now: Pod | undefined = pod;
     while (now?.state === 'running' || now?.state === 'prepared') {

@@ -12,7 +12,9 @@ import { getPod } from '../pod/store.ts';
 export default class Manifest extends BaseCommand {
   static override summary = 'Print the reified manifest of a pod';
   static override examples = ['<%= config.bin %> manifest web'];
-  static override args = { pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }) };
+  static override args = {
+    pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }),
+  };
   static override flags = { ...jsonFlag };
 
   override async run(): Promise<void> {
@@ -24,7 +26,9 @@ export default class Manifest extends BaseCommand {
       printJson(JSON.parse(readFileSync(path.join(pod.dir, 'manifest'), 'utf8')));
     } catch (error) {
       if (!isGone(error)) throw error;
-      throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} is ${pod.state} and has no manifest`, { remedies: ['jetpack gc'] });
+      throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} is ${pod.state} and has no manifest`, {
+        remedies: ['jetpack gc'],
+      });
     }
   }
 }

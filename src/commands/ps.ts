@@ -8,9 +8,12 @@ import { getPod, readPodStatus } from '../pod/store.ts';
 
 export default class Ps extends BaseCommand {
   static override summary = 'List the processes of a pod';
-  static override description = 'PID is the number on the host, POD that inside the pod; number 1 is the init of the pod.';
+  static override description =
+    'PID is the number on the host, POD that inside the pod; number 1 is the init of the pod.';
   static override examples = ['<%= config.bin %> ps web', '<%= config.bin %> ps --json web'];
-  static override args = { pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }) };
+  static override args = {
+    pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }),
+  };
   static override flags = { ...jsonFlag };
 
   override async run(): Promise<void> {
@@ -18,10 +21,17 @@ export default class Ps extends BaseCommand {
     const { layout, runtime, ensureReady } = this.createContext(flags);
     ensureReady();
     const pod = readPodStatus(await getPod(layout, args.pod));
-    if (pod.initPid === undefined) throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} does not run (it is ${pod.state})`);
+    if (pod.initPid === undefined)
+      throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} does not run (it is ${pod.state})`);
     const processes = runtime.processes(pod.initPid);
-    const rows = processes.map((row) => ({ ...row, app: appOfProcess(row.pid, processes, pod.apps) }));
-    if (flags.json) return printJson(rows);
+    const rows = processes.map((row) => ({
+      ...row,
+      app: appOfProcess(row.pid, processes, pod.apps),
+    }));
+    if (flags.json) {
+      printJson(rows);
+      return;
+    }
     printAnswer(
       renderTable(
         ['PID', 'POD', 'APP', 'UID', 'STATE', 'CPU', 'MEMORY', 'COMMAND'],

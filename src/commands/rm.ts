@@ -9,11 +9,19 @@ import { getPod } from '../pod/store.ts';
 
 export default class Rm extends BaseCommand {
   static override summary = 'Remove pods that do not run';
-  static override description = 'Their root file systems and empty volumes are destroyed; images and named volumes stay.';
+  static override description =
+    'Their root file systems and empty volumes are destroyed; images and named volumes stay.';
   static override usage = ['rm [--force] POD…'];
   static override strict = false;
-  static override examples = ['<%= config.bin %> rm web', '<%= config.bin %> rm --force web db', '<%= config.bin %> rm $(<%= config.bin %> list -q)'];
-  static override flags = { ...jsonFlag, force: boolean({ char: 'f', summary: 'stop those that run first' }) };
+  static override examples = [
+    '<%= config.bin %> rm web',
+    '<%= config.bin %> rm --force web db',
+    '<%= config.bin %> rm $(<%= config.bin %> list -q)',
+  ];
+  static override flags = {
+    ...jsonFlag,
+    force: boolean({ char: 'f', summary: 'stop those that run first' }),
+  };
 
   override async run(): Promise<void> {
     const { flags, argv } = await this.parse(Rm);
@@ -22,7 +30,8 @@ export default class Rm extends BaseCommand {
     const removed: string[] = [];
     await forEach(podWords(argv), flags, async (reference) => {
       const pod = await getPod(context.layout, reference);
-      if (flags.force) await destroyPodByForce(context.destroyPorts, pod, context.config['stop.grace-ms']);
+      if (flags.force)
+        await destroyPodByForce(context.destroyPorts, pod, context.config['stop.grace-ms']);
       else await destroyPod(context.destroyPorts, pod);
       removed.push(pod.uuid);
     });

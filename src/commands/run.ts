@@ -5,24 +5,63 @@ import { runHotCommand } from '../cli/run-main.ts';
 
 /** The flags of pods, for the help; run-grammar.ts reads them. */
 export const podFlags = {
-  name: string({ summary: "the pod's name (before the first image); the app's name after its image" }),
-  net: string({ options: ['none', 'host'], default: 'none', summary: 'network: loopback only, or that of the host' }),
+  name: string({
+    summary: "the pod's name (before the first image); the app's name after its image",
+  }),
+  net: string({
+    options: ['none', 'host'],
+    default: 'none',
+    summary: 'network: loopback only, or that of the host',
+  }),
   hostname: string({ summary: 'default: jetpack-UUID' }),
-  volume: string({ multiple: true, helpValue: 'NAME,kind=host,source=/…|NAME,kind=empty', summary: 'a volume of the pod' }),
-  'set-env': string({ multiple: true, helpValue: 'NAME=VALUE', summary: 'a variable for every app' }),
+  volume: string({
+    multiple: true,
+    helpValue: 'NAME,kind=host,source=/…|NAME,kind=empty',
+    summary: 'a volume of the pod',
+  }),
+  'set-env': string({
+    multiple: true,
+    helpValue: 'NAME=VALUE',
+    summary: 'a variable for every app',
+  }),
   'save-id': string({ helpValue: 'FILE', summary: 'write the UUID there as soon as it is known' }),
-  'insecure-options': string({ helpValue: 'capabilities,seccomp,paths,all-run', summary: 'turn parts of the isolation off' }),
+  'insecure-options': string({
+    helpValue: 'capabilities,seccomp,paths,all-run',
+    summary: 'turn parts of the isolation off',
+  }),
   'dry-run': boolean({ summary: 'print the steps, do none' }),
 };
 
 export const appFlags = {
-  exec: string({ helpGroup: 'APP', helpValue: 'PROGRAM', summary: "instead of the image's program" }),
-  user: string({ helpGroup: 'APP', helpValue: 'NAME|UID|/PATH', summary: 'user, or the owner of a file of the image' }),
-  group: string({ helpGroup: 'APP', helpValue: 'NAME|GID|/PATH', summary: 'group, or the group of a file of the image' }),
+  exec: string({
+    helpGroup: 'APP',
+    helpValue: 'PROGRAM',
+    summary: "instead of the image's program",
+  }),
+  user: string({
+    helpGroup: 'APP',
+    helpValue: 'NAME|UID|/PATH',
+    summary: 'user, or the owner of a file of the image',
+  }),
+  group: string({
+    helpGroup: 'APP',
+    helpValue: 'NAME|GID|/PATH',
+    summary: 'group, or the group of a file of the image',
+  }),
   'working-dir': string({ helpGroup: 'APP', helpValue: '/PATH' }),
-  mount: string({ helpGroup: 'APP', multiple: true, helpValue: 'volume=NAME,target=/PATH', summary: 'mount a volume of the pod' }),
+  mount: string({
+    helpGroup: 'APP',
+    multiple: true,
+    helpValue: 'volume=NAME,target=/PATH',
+    summary: 'mount a volume of the pod',
+  }),
   'readonly-rootfs': boolean({ helpGroup: 'APP', summary: 'the root file system is read-only' }),
-  environment: string({ helpGroup: 'APP', multiple: true, helpValue: 'NAME=VALUE', summary: 'a variable for this app' }),
+  environment: string({
+    helpGroup: 'APP',
+    multiple: true,
+    helpValue: 'NAME=VALUE',
+    summary: 'a variable for this app',
+  }),
 };
 
 export default class Run extends BaseCommand {
@@ -31,7 +70,10 @@ export default class Run extends BaseCommand {
 Words after -- replace the arguments of the image's program; --- ends them when another image follows.
 Without --detach the pod runs in the foreground and its exit status becomes that of the command.
 A prepared or exited pod runs (again) when its UUID or name is given instead of an image.`;
-  static override usage = ['run [POD FLAGS] IMAGE [APP FLAGS] [-- ARGS… [---]] [IMAGE …]', 'run [-d] [-t] [-i] [--rm] POD'];
+  static override usage = [
+    'run [POD FLAGS] IMAGE [APP FLAGS] [-- ARGS… [---]] [IMAGE …]',
+    'run [-d] [-t] [-i] [--rm] POD',
+  ];
   static override strict = false;
   static override examples = [
     '<%= config.bin %> run --rm busybox -- echo hi',

@@ -28,7 +28,9 @@ function render(pod: PodStatus): string {
     ['exit', pod.exitStatus],
     ['pid', pod.initPid],
   ];
-  const text = lines.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${String(value)}`);
+  const text = lines
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${String(value)}`);
   if (pod.supervisorKilled) text.push('reason=the supervisor was killed, and the pod with it');
   for (const app of pod.apps) {
     const parts = [`app-${app.name}=${app.state}`];
@@ -45,9 +47,18 @@ function render(pod: PodStatus): string {
 export default class Status extends BaseCommand {
   static override summary = 'Show the state of a pod and of its apps';
   static override description = `With --wait it returns when the pod has ended. The exit status of this command is 0 whatever the pod's was.`;
-  static override examples = ['<%= config.bin %> status web', '<%= config.bin %> status --wait web', '<%= config.bin %> status --wait=30s --json web'];
-  static override args = { pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }) };
-  static override flags = { ...jsonFlag, wait: string({ helpValue: '[DURATION]', summary: 'wait until it has ended' }) };
+  static override examples = [
+    '<%= config.bin %> status web',
+    '<%= config.bin %> status --wait web',
+    '<%= config.bin %> status --wait=30s --json web',
+  ];
+  static override args = {
+    pod: stringArg({ required: true, description: 'UUID, beginning of it, or name' }),
+  };
+  static override flags = {
+    ...jsonFlag,
+    wait: string({ helpValue: '[DURATION]', summary: 'wait until it has ended' }),
+  };
 
   override async run(): Promise<void> {
     this.argv = withDefaultWait(this.argv);

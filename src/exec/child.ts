@@ -16,12 +16,18 @@ const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 function missing(argv: Argv, cause: unknown): HostError {
   const errno = errnoOf(cause);
   if (errno === 'ENOENT' || errno === 'EACCES') {
-    return new HostError('TOOL_MISSING', `cannot run ${argv[0]}: ${errno === 'ENOENT' ? 'it is not there' : 'it is not executable'}`, {
-      remedies: ['see what is missing with: jetpack info'],
-      cause,
-    });
+    return new HostError(
+      'TOOL_MISSING',
+      `cannot run ${argv[0]}: ${errno === 'ENOENT' ? 'it is not there' : 'it is not executable'}`,
+      {
+        remedies: ['see what is missing with: jetpack info'],
+        cause,
+      },
+    );
   }
-  return new HostError('TOOL_FAILED', `cannot run ${argv[0]}: ${errno ?? String(cause)}`, { cause });
+  return new HostError('TOOL_FAILED', `cannot run ${argv[0]}: ${errno ?? String(cause)}`, {
+    cause,
+  });
 }
 
 function runSync(argv: Argv, options: RunOptions = {}): RunResult {
@@ -58,7 +64,12 @@ async function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   if (child.exitCode === undefined && child.signal === undefined) throw missing(argv, child.cause);
-  return { status: child.exitCode, signal: child.signal, stdout: child.stdout, stderr: child.stderr };
+  return {
+    status: child.exitCode,
+    signal: child.signal,
+    stdout: child.stdout,
+    stderr: child.stderr,
+  };
 }
 
 /** Starts asynchronously under the hood; writes to stdin wait in its buffer until the program is there. */
@@ -73,12 +84,18 @@ async function startPipe(argv: Argv): Promise<Pipe> {
     stdin: 'pipe',
   });
   const ended = child.then((result) => {
-    if (result.exitCode === undefined && result.signal === undefined) throw missing(argv, result.cause);
+    if (result.exitCode === undefined && result.signal === undefined)
+      throw missing(argv, result.cause);
     return { status: result.exitCode, signal: result.signal, stdout: '', stderr: result.stderr };
   });
   // A caller that has lost interest (an earlier error) must not be hit by an unhandled rejection.
   ended.catch(() => undefined);
-  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => void child.kill('SIGKILL') };
+  return {
+    stdin: child.stdin,
+    stdout: child.stdout,
+    ended,
+    kill: () => void child.kill('SIGKILL'),
+  };
 }
 
 function passThrough(argv: Argv): number {

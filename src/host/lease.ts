@@ -26,7 +26,13 @@ export async function takeLease(file: string): Promise<Lease> {
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
-      reject(new HostError('IO_FAILED', `cannot take the lease ${file}: ${errnoOf(cause) ?? cause.message}`, { cause }));
+      reject(
+        new HostError(
+          'IO_FAILED',
+          `cannot take the lease ${file}: ${errnoOf(cause) ?? cause.message}`,
+          { cause },
+        ),
+      );
     });
     server.listen({ path: `${file}${UNFINISHED_LEASE}`, backlog: 64 }, resolve);
   });
@@ -57,7 +63,12 @@ export function isAnswered(file: string): Promise<boolean> {
       const errno = errnoOf(error);
       if (errno === 'ECONNREFUSED' || errno === 'ENOENT' || errno === 'ENOTSOCK') resolve(false);
       else if (errno === 'EAGAIN') resolve(true);
-      else reject(new HostError('IO_FAILED', `cannot ask ${file}: ${errno ?? error.message}`, { cause: error }));
+      else
+        reject(
+          new HostError('IO_FAILED', `cannot ask ${file}: ${errno ?? error.message}`, {
+            cause: error,
+          }),
+        );
     });
   });
 }

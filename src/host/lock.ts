@@ -7,7 +7,11 @@ import { HostError } from '../errors.ts';
  * Runs `section` while no other process runs one under the same name. Waits some fifteen seconds for the other; the lock of
  * a killed process goes stale after four seconds and is taken over, so keep sections well below that.
  */
-export async function withLock<T>(locksDir: string, name: string, section: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  locksDir: string,
+  name: string,
+  section: () => Promise<T>,
+): Promise<T> {
   const { lock } = await import('proper-lockfile');
   let release: () => Promise<void>;
   try {

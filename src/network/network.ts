@@ -8,6 +8,9 @@ export function parseNetwork(text: string | undefined): PodNetwork {
   if (text === undefined || text === 'none') return 'none';
   if (text === 'host') return 'host';
   throw new PodError('POD_NET_UNSUPPORTED', `this jetpack has no network "${text}"`, {
-    remedies: ['--net=host shares the network of the host', '--net=none gives the pod loopback only'],
+    remedies: [
+      '--net=host shares the network of the host',
+      '--net=none gives the pod loopback only',
+    ],
   });
 }

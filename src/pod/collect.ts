@@ -24,7 +24,11 @@ export interface Finding {
   readonly why: string;
 }
 
-type Decision = { readonly remove: boolean; readonly mark: boolean; readonly why: string };
+interface Decision {
+  readonly remove: boolean;
+  readonly mark: boolean;
+  readonly why: string;
+}
 
 /** What gc does with a pod: a pure function of its state and age. */
 export function decide(state: PodState, ageMs: number, options: CollectOptions): Decision {
@@ -37,11 +41,17 @@ export function decide(state: PodState, ageMs: number, options: CollectOptions):
     case 'running':
       return keep('it runs');
     case 'prepared':
-      return ageMs >= options.expirePreparedMs ? remove('prepared, and never started in time') : keep('prepared, not expired');
+      return ageMs >= options.expirePreparedMs
+        ? remove('prepared, and never started in time')
+        : keep('prepared, not expired');
     case 'exited':
-      return ageMs >= options.gracePeriodMs ? remove('exited') : { remove: false, mark: true, why: 'exited, in its grace period' };
+      return ageMs >= options.gracePeriodMs
+        ? remove('exited')
+        : { remove: false, mark: true, why: 'exited, in its grace period' };
     case 'garbage':
-      return ageMs >= options.gracePeriodMs ? remove('garbage') : keep('garbage, in its grace period');
+      return ageMs >= options.gracePeriodMs
+        ? remove('garbage')
+        : keep('garbage, in its grace period');
     case 'aborted':
       return remove('its preparation was aborted');
     case 'deleting':
@@ -60,11 +70,16 @@ function mark(pod: Pod): void {
   }
 }
 
-async function collectPod(ports: DestroyPorts, pod: Pod, options: CollectOptions): Promise<Finding> {
+async function collectPod(
+  ports: DestroyPorts,
+  pod: Pod,
+  options: CollectOptions,
+): Promise<Finding> {
   const what = `pod ${pod.uuid}`;
   const decision = decide(pod.state, options.nowMs - pod.changedAtMs, options);
   if (options.markOnly) {
-    if (!decision.mark || pod.state === 'garbage') return { what, action: 'kept', why: decision.why };
+    if (!decision.mark || pod.state === 'garbage')
+      return { what, action: 'kept', why: decision.why };
     if (!options.dryRun) mark(pod);
     return { what, action: 'marked', why: decision.why };
   }
@@ -77,7 +92,12 @@ function failure(what: string, error: unknown): Finding {
   return { what, action: 'failed', why: error instanceof Error ? error.message : String(error) };
 }
 
-async function attempt(what: string, why: string, dryRun: boolean, action: () => void | Promise<void>): Promise<Finding> {
+async function attempt(
+  what: string,
+  why: string,
+  dryRun: boolean,
+  action: () => void | Promise<void>,
+): Promise<Finding> {
   try {
     if (!dryRun) await action();
     return { what, action: 'removed', why };
@@ -96,13 +116,23 @@ async function collectDatasets(ports: DestroyPorts, dryRun: boolean): Promise<Fi
   const { zfs, layout } = ports;
   const findings: Finding[] = [];
   const childrenOf = async (parent: DatasetName) =>
-    (await zfs.list(parent, { depth: 1, types: ['filesystem'] })).map((row) => row.name).filter((name) => name !== parent);
+    (await zfs.list(parent, { depth: 1, types: ['filesystem'] }))
+      .map((row) => row.name)
+      .filter((name) => name !== parent);
   for (const name of await childrenOf(layout.dataset.pods)) {
     if (!(await isOrphan(ports, name.slice(name.lastIndexOf('/') + 1)))) continue;
-    findings.push(await attempt(`dataset ${name}`, 'it belongs to no pod', dryRun, () => zfs.destroy(name, { recursive: true })));
+    findings.push(
+      await attempt(`dataset ${name}`, 'it belongs to no pod', dryRun, () =>
+        zfs.destroy(name, { recursive: true }),
+      ),
+    );
   }
   for (const name of await childrenOf(layout.dataset.trash)) {
-    findings.push(await attempt(`dataset ${name}`, 'it waited in the trash', dryRun, () => zfs.destroy(name, { recursive: true })));
+    findings.push(
+      await attempt(`dataset ${name}`, 'it waited in the trash', dryRun, () =>
+        zfs.destroy(name, { recursive: true }),
+      ),
+    );
   }
   return findings;
 }
@@ -121,9 +151,16 @@ async function collectNames(ports: DestroyPorts, dryRun: boolean): Promise<Findi
   const findings: Finding[] = [];
   for (const name of readFolder(layout.dir.podNames)) {
     const link = path.join(layout.dir.podNames, name);
-    const uuid = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(link) : '';
+    const uuid =
+      lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true
+        ? readlinkSync(link)
+        : '';
     if (uuid !== '' && !(await isOrphan(ports, uuid))) continue;
-    findings.push(await attempt(`name ${decodeURIComponent(name)}`, 'its pod is gone', dryRun, () => unlinkSync(link)));
+    findings.push(
+      await attempt(`name ${decodeURIComponent(name)}`, 'its pod is gone', dryRun, () =>
+        unlinkSync(link),
+      ),
+    );
   }
   return findings;
 }
@@ -145,7 +182,10 @@ async function collectFolders(ports: DestroyPorts, dryRun: boolean): Promise<Fin
 }
 
 /** Leases of dead processes are removed by the collection of images, for both. */
-export async function collectPods(ports: DestroyPorts, options: CollectOptions): Promise<readonly Finding[]> {
+export async function collectPods(
+  ports: DestroyPorts,
+  options: CollectOptions,
+): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const pod of await listPods(ports.layout)) {
     try {

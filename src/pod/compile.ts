@@ -5,7 +5,13 @@ import type { Layout } from '../host/layout.ts';
 import type { PodNetwork } from '../network/network.ts';
 import type { AppConfinement, PodConfinement } from '../runtime/runtime.ts';
 import type { App } from '../schema/appc.ts';
-import type { EmptyVolume, HostVolume, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
+import type {
+  EmptyVolume,
+  HostVolume,
+  PodApp,
+  PodManifest,
+  Volume,
+} from '../schema/pod-manifest.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { normaliseTarget } from './reify.ts';
 
@@ -26,8 +32,15 @@ export interface CompileInput {
   readonly name: string | undefined;
   /** `zfs`: the shim mounts the datasets; `dir`: they are mounted below layout.dir.rootfs. */
   readonly rootfsKind: 'zfs' | 'dir';
-  readonly confinement: { readonly pod: PodConfinement; readonly apps: ReadonlyMap<string, AppConfinement> };
-  readonly settings: { readonly logMaxBytes: number; readonly logKeep: number; readonly stopGraceMs: number };
+  readonly confinement: {
+    readonly pod: PodConfinement;
+    readonly apps: ReadonlyMap<string, AppConfinement>;
+  };
+  readonly settings: {
+    readonly logMaxBytes: number;
+    readonly logKeep: number;
+    readonly stopGraceMs: number;
+  };
   readonly tools: { readonly zfs: string; readonly rm: string };
   /** Set TERM for an app on a terminal. */
   readonly term: string | undefined;
@@ -54,18 +67,27 @@ function planHostMount(volume: HostVolume, target: string, readOnly: boolean): P
 }
 
 function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
-  const volumes = new Map<string, Volume>((input.manifest.volumes ?? []).map((volume) => [volume.name, volume]));
+  const volumes = new Map<string, Volume>(
+    (input.manifest.volumes ?? []).map((volume) => [volume.name, volume]),
+  );
   return (podApp.mounts ?? []).map((mount): PlanMount => {
     const volume = volumes.get(mount.volume);
     const target = normaliseTarget(mount.path);
-    const point = appOf(podApp).mountPoints?.find((candidate) => normaliseTarget(candidate.path) === target);
+    const point = appOf(podApp).mountPoints?.find(
+      (candidate) => normaliseTarget(candidate.path) === target,
+    );
     const readOnly = volume?.readOnly ?? point?.readOnly ?? false;
     if (volume?.kind === 'host') return planHostMount(volume, target, readOnly);
     const { layout, uuid } = input;
     const options = readOnly ? (['ro'] as const) : [];
     return input.rootfsKind === 'zfs'
       ? { kind: 'zfs', source: layout.dataset.podVolume(uuid, mount.volume), target, options }
-      : { kind: 'bind', source: path.join(layout.dir.rootfs(uuid), `volume.${mount.volume}`), target, options };
+      : {
+          kind: 'bind',
+          source: path.join(layout.dir.rootfs(uuid), `volume.${mount.volume}`),
+          target,
+          options,
+        };
   });
 }
 
@@ -73,7 +95,12 @@ function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
 function planNetworkFiles(input: CompileInput): readonly PlanMount[] {
   if (input.network !== 'host') return [];
   return [
-    { kind: 'bind', source: path.join(input.layout.dir.pod(input.uuid), 'resolv.conf'), target: '/etc/resolv.conf', options: ['ro'] },
+    {
+      kind: 'bind',
+      source: path.join(input.layout.dir.pod(input.uuid), 'resolv.conf'),
+      target: '/etc/resolv.conf',
+      options: ['ro'],
+    },
   ];
 }
 
@@ -86,14 +113,21 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
   const confinement = input.confinement.apps.get(podApp.name);
   if (confinement === undefined) throw new Error(`app ${podApp.name} was not confined`);
   const { layout, uuid } = input;
-  const source = input.rootfsKind === 'zfs' ? layout.dataset.app(uuid, podApp.name) : path.join(layout.dir.rootfs(uuid), podApp.name);
+  const source =
+    input.rootfsKind === 'zfs'
+      ? layout.dataset.app(uuid, podApp.name)
+      : path.join(layout.dir.rootfs(uuid), podApp.name);
   return {
     name: podApp.name,
     rootfs: { kind: input.rootfsKind, source, readOnly: podApp.readOnlyRootFS ?? false },
     exec: app.exec ?? [],
     env: environmentOf(podApp.name, app, input.term),
     passwdEnv: true,
-    cwd: normaliseTarget(app.workingDirectory === undefined || app.workingDirectory === '' ? '/' : app.workingDirectory),
+    cwd: normaliseTarget(
+      app.workingDirectory === undefined || app.workingDirectory === ''
+        ? '/'
+        : app.workingDirectory,
+    ),
     user: app.user,
     group: app.group,
     groups: app.supplementaryGIDs ?? [],
@@ -137,7 +171,9 @@ export function compilePlan(input: CompileInput): Plan {
     reap: [],
     remove: [
       // zfs-fuse lets go of a file system only some time after it unmounted it: asked early, the destroy waits less.
-      ...(input.rootfsKind === 'dir' ? hostMounts(input).map((dataset) => [tools.zfs, 'unmount', dataset]) : []),
+      ...(input.rootfsKind === 'dir'
+        ? hostMounts(input).map((dataset) => [tools.zfs, 'unmount', dataset])
+        : []),
       [tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
       [tools.rm, '-rf', '--one-file-system', '--', ...leftovers],
     ],
@@ -147,6 +183,10 @@ export function compilePlan(input: CompileInput): Plan {
 
 /** The empty volumes that some app mounts: each becomes a dataset of the pod. */
 export function emptyVolumes(manifest: PodManifest): readonly EmptyVolume[] {
-  const used = new Set(manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => String(mount.volume))));
-  return (manifest.volumes ?? []).filter((volume): volume is EmptyVolume => volume.kind === 'empty' && used.has(volume.name));
+  const used = new Set(
+    manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => String(mount.volume))),
+  );
+  return (manifest.volumes ?? []).filter(
+    (volume): volume is EmptyVolume => volume.kind === 'empty' && used.has(volume.name),
+  );
 }

@@ -11,20 +11,32 @@ export type Ending = { readonly kind: 'exit'; readonly status: number } | { read
  * Sends one request and reads the whole answer. Returns undefined when nobody answers (the pod does not run).
  * `timeoutMs` bounds the wait for the answer's end; then it throws POD_CONTROL_FAILED.
  */
-export function request(podDir: string, line: string, timeoutMs?: number): Promise<string | undefined> {
+export function request(
+  podDir: string,
+  line: string,
+  timeoutMs?: number,
+): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: path.join(podDir, 'control') });
     const chunks: Buffer[] = [];
     const fail = (why: string, cause?: unknown) => {
       socket.destroy();
-      reject(new PodError('POD_CONTROL_FAILED', `the supervisor in ${podDir} did not do "${line}": ${why}`, { cause }));
+      reject(
+        new PodError(
+          'POD_CONTROL_FAILED',
+          `the supervisor in ${podDir} did not do "${line}": ${why}`,
+          { cause },
+        ),
+      );
     };
-    if (timeoutMs !== undefined) socket.setTimeout(timeoutMs, () => fail(`no answer in ${String(timeoutMs)} ms`));
+    if (timeoutMs !== undefined)
+      socket.setTimeout(timeoutMs, () => fail(`no answer in ${String(timeoutMs)} ms`));
     socket.once('error', (error) => {
       const errno = errnoOf(error);
       if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(undefined);
       // The supervisor ended between our connect and its answer.
-      else if (errno === 'ECONNRESET' || errno === 'EPIPE') resolve(Buffer.concat(chunks).toString('utf8'));
+      else if (errno === 'ECONNRESET' || errno === 'EPIPE')
+        resolve(Buffer.concat(chunks).toString('utf8'));
       else fail(errno ?? error.message, error);
     });
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -40,7 +52,11 @@ function parseEnding(answer: string): Ending {
 
 function refuse(answer: string, what: string): void {
   const match = /^error (.*)$/m.exec(answer);
-  if (match !== null) throw new PodError('POD_CONTROL_FAILED', `the supervisor refused to ${what}: ${match[1] ?? ''}`);
+  if (match !== null)
+    throw new PodError(
+      'POD_CONTROL_FAILED',
+      `the supervisor refused to ${what}: ${match[1] ?? ''}`,
+    );
 }
 
 /** Asks for a stop and waits for the end. Undefined: it did not run. */
@@ -52,7 +68,11 @@ export async function stopPod(podDir: string, graceMs: number): Promise<Ending |
 }
 
 export async function signalPod(podDir: string, signal: number, app?: string): Promise<boolean> {
-  const answer = await request(podDir, `kill ${String(signal)}${app === undefined ? '' : ` ${app}`}`, 10_000);
+  const answer = await request(
+    podDir,
+    `kill ${String(signal)}${app === undefined ? '' : ` ${app}`}`,
+    10_000,
+  );
   if (answer === undefined) return false;
   refuse(answer, 'kill');
   return true;

@@ -67,9 +67,16 @@ export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
     const now = await readPod(layout, pod.uuid);
     if (now === undefined) return;
     if (now.state !== pod.state) return destroyPod(ports, now);
-    throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} is ${now.state}, and only pods that do not run can be removed`, {
-      remedies: now.state === 'running' ? [`jetpack stop ${pod.uuid}`, `jetpack rm --force ${pod.uuid}`] : ['wait until it is prepared'],
-    });
+    throw new PodError(
+      'POD_WRONG_STATE',
+      `pod ${pod.uuid} is ${now.state}, and only pods that do not run can be removed`,
+      {
+        remedies:
+          now.state === 'running'
+            ? [`jetpack stop ${pod.uuid}`, `jetpack rm --force ${pod.uuid}`]
+            : ['wait until it is prepared'],
+      },
+    );
   }
   await destroyDatasets(ports, pod.uuid);
   rmSync(layout.dir.rootfs(pod.uuid), { recursive: true, force: true });
@@ -79,7 +86,11 @@ export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
 }
 
 /** Stops it first when it runs. */
-export async function destroyPodByForce(ports: DestroyPorts, pod: Pod, graceMs: number): Promise<void> {
+export async function destroyPodByForce(
+  ports: DestroyPorts,
+  pod: Pod,
+  graceMs: number,
+): Promise<void> {
   if (pod.state !== 'running') return destroyPod(ports, pod);
   await stopPod(pod.dir, graceMs);
   const now = await waitUntilStill(ports.layout, pod.uuid);
@@ -87,13 +98,19 @@ export async function destroyPodByForce(ports: DestroyPorts, pod: Pod, graceMs: 
 }
 
 /** After `exit=` the supervisor still reaps for a moment; with --rm it removes the pod itself. */
-export async function waitUntilStill(layout: Layout, uuid: string, timeoutMs = 10_000): Promise<Pod | undefined> {
+export async function waitUntilStill(
+  layout: Layout,
+  uuid: string,
+  timeoutMs = 10_000,
+): Promise<Pod | undefined> {
   const stepMs = 20;
   for (let waitedMs = 0; ; waitedMs += stepMs) {
     const pod = await readPod(layout, uuid);
-    if (pod === undefined || pod.state !== 'running') return pod;
+    if (pod?.state !== 'running') return pod;
     if (waitedMs >= timeoutMs) {
-      throw new PodError('POD_WRONG_STATE', `pod ${uuid} still runs after it was stopped`, { remedies: [`jetpack status ${uuid}`] });
+      throw new PodError('POD_WRONG_STATE', `pod ${uuid} still runs after it was stopped`, {
+        remedies: [`jetpack status ${uuid}`],
+      });
     }
     await new Promise((resolve) => setTimeout(resolve, stepMs));
   }

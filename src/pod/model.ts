@@ -8,7 +8,11 @@ export interface PodMeta {
   /** RFC 3339, UTC. */
   readonly createdAt: string;
   readonly net: 'host' | 'none';
-  readonly apps: readonly { readonly name: string; readonly imageId: string; readonly imageName?: string | undefined }[];
+  readonly apps: readonly {
+    readonly name: string;
+    readonly imageId: string;
+    readonly imageName?: string | undefined;
+  }[];
 }
 
 /** The marker files of PLAN.md: at most one of them exists, and it is only ever renamed. */
@@ -16,14 +20,7 @@ export const MARKERS = ['prepared', 'running', 'exited', 'garbage', 'deleting'] 
 export type Marker = (typeof MARKERS)[number];
 
 export type PodState =
-  | 'embryo'
-  | 'preparing'
-  | 'aborted'
-  | 'prepared'
-  | 'running'
-  | 'exited'
-  | 'garbage'
-  | 'deleting';
+  'embryo' | 'preparing' | 'aborted' | 'prepared' | 'running' | 'exited' | 'garbage' | 'deleting';
 
 /** All that the state depends on. */
 export interface StateFacts {
@@ -52,7 +49,7 @@ export function podState({ marker, leased, answers, hasMeta }: StateFacts): PodS
   }
 }
 
-/** The `key=value` lines of `status/pod` and `status/<app>`. */
+/** The `key=value` lines of `status/.pod` and `status/<app>`. */
 export type StatusLines = Readonly<Record<string, string>>;
 
 export function parseStatusLines(text: string): StatusLines {
@@ -86,10 +83,19 @@ function positive(text: string | undefined): number | undefined {
 }
 
 /** Joins what the shim wrote with what is known of the pod: a dead supervisor cannot have living apps. */
-export function appStatus(app: PodMeta['apps'][number], lines: StatusLines, podRuns: boolean): AppStatus {
+export function appStatus(
+  app: PodMeta['apps'][number],
+  lines: StatusLines,
+  podRuns: boolean,
+): AppStatus {
   const told = lines['state'];
   const neverStarted = told === undefined || told === 'created';
-  const state = told === 'running' && !podRuns ? 'exited' : told === 'running' || told === 'exited' ? told : 'created';
+  const state =
+    told === 'running' && !podRuns
+      ? 'exited'
+      : told === 'running' || told === 'exited'
+        ? told
+        : 'created';
   const exit = lines['exit'];
   return {
     name: app.name,

@@ -26,7 +26,9 @@ export async function claimName(layout: Layout, name: string, uuid: string): Pro
     }
     await dropStaleName(layout, link, owner);
   }
-  throw new PodError('POD_RACE', `others are taking the name "${name}" at the same time`, { remedies: ['try again'] });
+  throw new PodError('POD_RACE', `others are taking the name "${name}" at the same time`, {
+    remedies: ['try again'],
+  });
 }
 
 function findOwner(link: string): string | undefined {

@@ -17,7 +17,11 @@ export interface CgroupSetting {
 
 export interface PlanApp {
   readonly name: string;
-  readonly rootfs: { readonly kind: 'zfs' | 'dir'; readonly source: string; readonly readOnly: boolean };
+  readonly rootfs: {
+    readonly kind: 'zfs' | 'dir';
+    readonly source: string;
+    readonly readOnly: boolean;
+  };
   readonly exec: readonly string[];
   readonly env: readonly string[];
   /** Add USER, LOGNAME, HOME and SHELL of the image's passwd. */
@@ -46,7 +50,8 @@ export interface Plan {
   readonly dir: string;
   readonly hostname: string;
   readonly net: 'host' | 'none';
-  readonly cgroup: { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  readonly cgroup:
+    { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
   readonly logMaxBytes: number;
   readonly logKeep: number;
   readonly stopGraceMs: number;
@@ -79,7 +84,13 @@ function* appRecords(app: PlanApp): Generator<PlanRecord> {
   for (const path of app.mask) yield ['mask', path];
   for (const path of app.readonly) yield ['readonly', path];
   for (const mount of app.mounts) {
-    yield ['mount', mount.kind, mount.source, mount.target, mount.options.length === 0 ? '-' : mount.options.join(',')];
+    yield [
+      'mount',
+      mount.kind,
+      mount.source,
+      mount.target,
+      mount.options.length === 0 ? '-' : mount.options.join(','),
+    ];
   }
   if (app.preStart !== undefined) yield ['pre-start', ...app.preStart];
   if (app.postStop !== undefined) yield ['post-stop', ...app.postStop];
@@ -109,7 +120,14 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
 export function encodePlan(plan: Plan): Buffer {
   const parts: string[] = [];
   for (const [key, ...fields] of planRecords(plan)) {
-    parts.push(key, '\0', String(fields.length), '\0', ...fields.flatMap((field) => [field, '\0']), '\n');
+    parts.push(
+      key,
+      '\0',
+      String(fields.length),
+      '\0',
+      ...fields.flatMap((field) => [field, '\0']),
+      '\n',
+    );
   }
   return Buffer.from(parts.join(''), 'utf8');
 }

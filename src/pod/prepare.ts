@@ -2,14 +2,7 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  mkdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf, PodError } from '../errors.ts';
@@ -32,7 +25,11 @@ export interface PreparePorts {
   readonly runtime: Runtime;
   readonly layout: Layout;
   readonly tools: { readonly zfs: string; readonly rm: string };
-  readonly settings: { readonly logMaxBytes: number; readonly logKeep: number; readonly stopGraceMs: number };
+  readonly settings: {
+    readonly logMaxBytes: number;
+    readonly logKeep: number;
+    readonly stopGraceMs: number;
+  };
   readonly groupId: number | undefined;
   now(): Date;
 }
@@ -77,15 +74,24 @@ const HOSTNAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/;
 function checkNames({ name, hostname }: PrepareOptions): void {
   if (name !== undefined && (!POD_NAME.test(name) || /^[0-9a-f]{8}-/.test(name))) {
     throw new PodError('POD_INVALID', `"${name}" cannot be the name of a pod`, {
-      remedies: ['1 to 63 letters, digits, "_", "." and "-", a letter or digit at both ends, not like a UUID'],
+      remedies: [
+        '1 to 63 letters, digits, "_", "." and "-", a letter or digit at both ends, not like a UUID',
+      ],
     });
   }
   if (hostname !== undefined && !HOSTNAME.test(hostname)) {
-    throw new PodError('POD_INVALID', `"${hostname}" cannot be a host name`, { remedies: ['1 to 64 letters, digits, "." and "-"'] });
+    throw new PodError('POD_INVALID', `"${hostname}" cannot be a host name`, {
+      remedies: ['1 to 64 letters, digits, "." and "-"'],
+    });
   }
 }
 
-function* datasetSteps(ports: PreparePorts, uuid: string, manifest: PodManifest, kind: 'zfs' | 'dir'): Generator<Step> {
+function* datasetSteps(
+  ports: PreparePorts,
+  uuid: string,
+  manifest: PodManifest,
+  kind: 'zfs' | 'dir',
+): Generator<Step> {
   const { zfs, layout } = ports;
   const pod = layout.dataset.pod(uuid);
   const undo = async () => {
@@ -95,7 +101,11 @@ function* datasetSteps(ports: PreparePorts, uuid: string, manifest: PodManifest,
   const volumes = emptyVolumes(manifest);
   // Kernel ZFS makes the parent in the same command, since nothing of it is mounted; zfs-fuse would mount it.
   if (kind === 'dir' || manifest.apps.length === 0) {
-    yield { title: `zfs create ${pod}`, run: () => zfs.create(pod, { properties: { canmount: 'off' } }), undo };
+    yield {
+      title: `zfs create ${pod}`,
+      run: () => zfs.create(pod, { properties: { canmount: 'off' } }),
+      undo,
+    };
   }
   for (const [i, app] of manifest.apps.entries()) {
     const clone = layout.dataset.app(uuid, app.name);
@@ -109,7 +119,10 @@ function* datasetSteps(ports: PreparePorts, uuid: string, manifest: PodManifest,
   for (const volume of volumes) {
     const dataset = layout.dataset.podVolume(uuid, volume.name);
     const folder = path.join(layout.dir.rootfs(uuid), `volume.${volume.name}`);
-    const plain = (volume.mode === undefined || /^0?755$/.test(volume.mode)) && (volume.uid ?? 0) === 0 && (volume.gid ?? 0) === 0;
+    const plain =
+      (volume.mode === undefined || /^0?755$/.test(volume.mode)) &&
+      (volume.uid ?? 0) === 0 &&
+      (volume.gid ?? 0) === 0;
     // Where the shim mounts, a volume with an owner or mode of its own is mounted here for a moment to get them.
     const detour = kind === 'zfs' && !plain;
     yield {
@@ -131,7 +144,13 @@ function* datasetSteps(ports: PreparePorts, uuid: string, manifest: PodManifest,
   }
 }
 
-function fileSteps(ports: PreparePorts, uuid: string, manifest: PodManifest, plan: Plan, meta: PodMeta): readonly Step[] {
+function fileSteps(
+  ports: PreparePorts,
+  uuid: string,
+  manifest: PodManifest,
+  plan: Plan,
+  meta: PodMeta,
+): readonly Step[] {
   const dir = ports.layout.dir.pod(uuid);
   const write = (name: string, content: string | Buffer, mode: number) => {
     const file = path.join(dir, name);
@@ -167,14 +186,18 @@ function copyResolvConf(dir: string): void {
 }
 
 /** Decides everything and checks all that can be checked without changing anything. */
-export async function planPrepare(ports: PreparePorts, options: PrepareOptions): Promise<PreparePlan> {
+export async function planPrepare(
+  ports: PreparePorts,
+  options: PrepareOptions,
+): Promise<PreparePlan> {
   checkNames(options);
   const uuid = createUuid();
   const { manifest, warnings } = reify(options.request);
   checkHostVolumes(manifest.volumes ?? []);
   const { runtime, layout } = ports;
   const apps = new Map<string, AppConfinement>();
-  for (const app of manifest.apps) apps.set(app.name, await runtime.confineApp(app.name, appOf(app), options.isolation));
+  for (const app of manifest.apps)
+    apps.set(app.name, await runtime.confineApp(app.name, appOf(app), options.isolation));
   const pod = await runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const plan = compilePlan({
@@ -195,12 +218,20 @@ export async function planPrepare(ports: PreparePorts, options: PrepareOptions):
     name: options.name,
     createdAt: ports.now().toISOString(),
     net: options.network,
-    apps: manifest.apps.map(({ name, image }) => ({ name, imageId: image.id, imageName: image.name })),
+    apps: manifest.apps.map(({ name, image }) => ({
+      name,
+      imageId: image.id,
+      imageName: image.name,
+    })),
   };
   const dir = layout.dir.pod(uuid);
   const { name } = options;
   const steps: Step[] = [
-    { title: `mkdir ${dir}`, run: () => mkdirSync(dir, { mode: 0o750 }), undo: () => rmSync(dir, { recursive: true, force: true }) },
+    {
+      title: `mkdir ${dir}`,
+      run: () => mkdirSync(dir, { mode: 0o750 }),
+      undo: () => rmSync(dir, { recursive: true, force: true }),
+    },
     ...(name === undefined
       ? []
       : [
@@ -211,15 +242,25 @@ export async function planPrepare(ports: PreparePorts, options: PrepareOptions):
           },
         ]),
     ...datasetSteps(ports, uuid, manifest, rootfsKind),
-    ...(pod.cgroup === undefined ? [] : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
+    ...(pod.cgroup === undefined
+      ? []
+      : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
     ...fileSteps(ports, uuid, manifest, plan, meta),
   ];
-  const ignored = [...apps].flatMap(([app, { report }]) => report.ignored.map((isolator) => `app ${app}: isolator ${isolator} is unknown and not enforced`));
+  const ignored = [...apps].flatMap(([app, { report }]) =>
+    report.ignored.map(
+      (isolator) => `app ${app}: isolator ${isolator} is unknown and not enforced`,
+    ),
+  );
   return { uuid, manifest, plan, meta, warnings: [...new Set([...warnings, ...ignored])], steps };
 }
 
 /** Runs the steps under the pod's lease. On failure everything done is undone, and the first error is thrown. */
-export async function executePrepare(ports: PreparePorts, prepared: PreparePlan, onUuid?: (uuid: string) => void): Promise<PreparedPod> {
+export async function executePrepare(
+  ports: PreparePorts,
+  prepared: PreparePlan,
+  onUuid?: (uuid: string) => void,
+): Promise<PreparedPod> {
   const { uuid, steps, warnings } = prepared;
   const lease = await takeLease(ports.layout.dir.lease(uuid));
   const undo: NonNullable<Step['undo']>[] = [];

@@ -53,11 +53,17 @@ export interface Reified {
 /** The default name of an app: the last component of the image's name, made an AC Name. */
 export function appNameFor(imageName: string): string {
   const last = imageName.slice(imageName.lastIndexOf('/') + 1).toLowerCase();
-  const name = last.replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 63).replace(/-+$/, '');
+  const name = last
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 63)
+    .replace(/-+$/, '');
   return name === '' ? 'app' : name;
 }
 
-function mergeEnvironment(...layers: readonly (readonly EnvironmentVariable[])[]): EnvironmentVariable[] {
+function mergeEnvironment(
+  ...layers: readonly (readonly EnvironmentVariable[])[]
+): EnvironmentVariable[] {
   const merged = new Map<string, string>();
   for (const layer of layers) for (const { name, value } of layer) merged.set(name, value);
   return [...merged].map(([name, value]) => ({ name, value }));
@@ -67,9 +73,13 @@ function reifyExec(request: AppRequest, app: App | undefined, name: string): rea
   const [program, ...imageArgs] = app?.exec ?? [];
   if (request.exec !== undefined) return [request.exec, ...(request.args ?? [])];
   if (program === undefined) {
-    throw new PodError('POD_INVALID', `app ${name}: image ${request.image.manifest.name} names no program to run`, {
-      remedies: ['name one with --exec=PROGRAM after the image'],
-    });
+    throw new PodError(
+      'POD_INVALID',
+      `app ${name}: image ${request.image.manifest.name} names no program to run`,
+      {
+        remedies: ['name one with --exec=PROGRAM after the image'],
+      },
+    );
   }
   return [program, ...(request.args ?? imageArgs)];
 }
@@ -121,15 +131,26 @@ function overlaps(a: string, b: string): boolean {
 function checkMounts(name: string, mounts: readonly Mount[], volumes: readonly Volume[]): void {
   for (const [i, mount] of mounts.entries()) {
     if (!volumes.some((volume) => volume.name === mount.volume)) {
-      throw new PodError('POD_VOLUME', `app ${name}: the mount at ${mount.path} wants volume "${mount.volume}", which the pod has not`, {
-        remedies: [`--volume ${mount.volume},kind=host,source=/…`, `--volume ${mount.volume},kind=empty`],
-      });
+      throw new PodError(
+        'POD_VOLUME',
+        `app ${name}: the mount at ${mount.path} wants volume "${mount.volume}", which the pod has not`,
+        {
+          remedies: [
+            `--volume ${mount.volume},kind=host,source=/…`,
+            `--volume ${mount.volume},kind=empty`,
+          ],
+        },
+      );
     }
     const other = mounts.slice(0, i).find((earlier) => overlaps(earlier.path, mount.path));
     if (other !== undefined) {
-      throw new PodError('POD_VOLUME', `app ${name}: the mounts at ${other.path} and ${mount.path} overlap`, {
-        remedies: ['give each volume a target of its own'],
-      });
+      throw new PodError(
+        'POD_VOLUME',
+        `app ${name}: the mounts at ${other.path} and ${mount.path} overlap`,
+        {
+          remedies: ['give each volume a target of its own'],
+        },
+      );
     }
   }
 }
@@ -142,28 +163,48 @@ export function reify(request: PodRequest): Reified {
   const apps = request.apps.map((wanted, i) => {
     const name = names[i] ?? '';
     const app = reifyApp(wanted, request, name);
-    const mounts: { volume: string; path: string }[] = wanted.mounts.map(({ volume, target }) => ({ volume, path: target }));
+    const mounts: { volume: string; path: string }[] = wanted.mounts.map(({ volume, target }) => ({
+      volume,
+      path: target,
+    }));
     for (const point of app.mountPoints ?? []) {
-      if (mounts.some((mount) => normaliseTarget(mount.path) === normaliseTarget(point.path))) continue;
+      if (mounts.some((mount) => normaliseTarget(mount.path) === normaliseTarget(point.path)))
+        continue;
       if (!volumes.some((volume) => volume.name === point.name)) {
         volumes.push({ name: point.name, kind: 'empty' });
-        warnings.push(`app ${name}: no volume for mount point "${point.name}" (${point.path}): an empty one is used`);
+        warnings.push(
+          `app ${name}: no volume for mount point "${point.name}" (${point.path}): an empty one is used`,
+        );
       }
       mounts.push({ volume: point.name, path: point.path });
     }
     return {
       name,
-      image: { id: wanted.image.id, name: wanted.image.manifest.name, labels: wanted.image.manifest.labels },
+      image: {
+        id: wanted.image.id,
+        name: wanted.image.manifest.name,
+        labels: wanted.image.manifest.labels,
+      },
       app,
       readOnlyRootFS: wanted.readOnlyRootfs ?? false,
       mounts,
     };
   });
-  const twice = volumes.find((volume, i) => volumes.findIndex((other) => other.name === volume.name) !== i);
-  if (twice !== undefined) throw new PodError('POD_VOLUME', `volume "${twice.name}" is there twice`);
-  const manifest = { acKind: 'PodManifest', acVersion: AC_VERSION, apps, volumes } as unknown as PodManifest;
+  const twice = volumes.find(
+    (volume, i) => volumes.findIndex((other) => other.name === volume.name) !== i,
+  );
+  if (twice !== undefined)
+    throw new PodError('POD_VOLUME', `volume "${twice.name}" is there twice`);
+  const manifest = {
+    acKind: 'PodManifest',
+    acVersion: AC_VERSION,
+    apps,
+    volumes,
+  } as unknown as PodManifest;
   for (const app of manifest.apps) checkMounts(app.name, app.mounts ?? [], volumes);
-  const used = new Set(manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => mount.volume)));
+  const used = new Set(
+    manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => mount.volume)),
+  );
   for (const { name } of volumes) {
     if (!used.has(name)) warnings.push(`volume "${name}" is mounted nowhere`);
   }

@@ -15,7 +15,9 @@ export interface ShimRunOptions {
 }
 
 export function shimRunArgv(shim: string, planFile: string, options: ShimRunOptions): Argv {
-  const flags = (['detach', 'interactive', 'tty', 'remove', 'json'] as const).filter((name) => options[name]);
+  const flags = (['detach', 'interactive', 'tty', 'remove', 'json'] as const).filter(
+    (name) => options[name],
+  );
   return [shim, 'run', ...flags.map((name) => `--${name}`), planFile];
 }
 
@@ -31,9 +33,16 @@ export async function findRestartable(
   });
   if (pod === undefined) return undefined;
   if (pod.state !== 'prepared' && pod.state !== 'exited') {
-    throw new PodError('POD_WRONG_STATE', `pod ${pod.uuid} is ${pod.state}, and only prepared or exited pods can be run`, {
-      remedies: pod.state === 'running' ? [`jetpack attach ${reference}`, `jetpack stop ${reference}`] : [`jetpack gc`],
-    });
+    throw new PodError(
+      'POD_WRONG_STATE',
+      `pod ${pod.uuid} is ${pod.state}, and only prepared or exited pods can be run`,
+      {
+        remedies:
+          pod.state === 'running'
+            ? [`jetpack attach ${reference}`, `jetpack stop ${reference}`]
+            : [`jetpack gc`],
+      },
+    );
   }
   return { uuid: pod.uuid, planFile: path.join(pod.dir, 'plan') };
 }

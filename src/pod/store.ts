@@ -93,7 +93,10 @@ export async function readPod(layout: Layout, uuid: string): Promise<Pod | undef
     const mayAnswer = (marker === 'running' || marker === 'prepared') && names.includes('control');
     const answers = mayAnswer && (await isAnswered(path.join(dir, 'control')));
     const stat = statOf(marker === undefined ? dir : path.join(dir, marker));
-    const settled = marker === undefined ? leased || attempt > 1 : stat !== undefined && (answers || marker !== 'running' || attempt > 0);
+    const settled =
+      marker === undefined
+        ? leased || attempt > 1
+        : stat !== undefined && (answers || marker !== 'running' || attempt > 0);
     if (!settled && attempt < 4) continue;
     const state = podState({ marker, leased, answers, hasMeta: names.includes('meta.json') });
     return { uuid, dir, state, meta: readMeta(dir), changedAtMs: stat?.mtimeMs ?? 0 };
@@ -151,28 +154,43 @@ export async function getPod(
     if (pod !== undefined) return pod;
   }
   if (more.length > 0) {
-    throw new PodError('POD_AMBIGUOUS', `"${reference}" is the beginning of ${String(matches.length)} pods:\n${matches.join('\n')}`, {
-      remedies: ['give more of the UUID, or the name'],
-    });
+    throw new PodError(
+      'POD_AMBIGUOUS',
+      `"${reference}" is the beginning of ${String(matches.length)} pods:\n${matches.join('\n')}`,
+      {
+        remedies: ['give more of the UUID, or the name'],
+      },
+    );
   }
-  throw new PodError('POD_NOT_FOUND', `there is no pod "${reference}"`, { remedies: ['see the pods with: jetpack list'] });
+  throw new PodError('POD_NOT_FOUND', `there is no pod "${reference}"`, {
+    remedies: ['see the pods with: jetpack list'],
+  });
 }
 
 /** `POD[:APP]`; the app may be left out where the pod has only one. */
-export async function getPodApp(layout: Layout, reference: string): Promise<{ readonly pod: Pod; readonly app: string }> {
+export async function getPodApp(
+  layout: Layout,
+  reference: string,
+): Promise<{ readonly pod: Pod; readonly app: string }> {
   const colon = reference.lastIndexOf(':');
   const pod = await getPod(layout, colon === -1 ? reference : reference.slice(0, colon));
   const names = (pod.meta?.apps ?? []).map((app) => app.name);
   if (colon !== -1) {
     const app = reference.slice(colon + 1);
     if (names.includes(app)) return { pod, app };
-    throw new PodError('POD_APP_NOT_FOUND', `pod ${pod.uuid} has no app "${app}"`, { remedies: [`its apps: ${names.join(', ')}`] });
+    throw new PodError('POD_APP_NOT_FOUND', `pod ${pod.uuid} has no app "${app}"`, {
+      remedies: [`its apps: ${names.join(', ')}`],
+    });
   }
   const [only, ...more] = names;
   if (only !== undefined && more.length === 0) return { pod, app: only };
-  throw new PodError('POD_APP_NOT_FOUND', `pod ${pod.uuid} has ${String(names.length)} apps: say which`, {
-    remedies: names.map((name) => `${reference}:${name}`),
-  });
+  throw new PodError(
+    'POD_APP_NOT_FOUND',
+    `pod ${pod.uuid} has ${String(names.length)} apps: say which`,
+    {
+      remedies: names.map((name) => `${reference}:${name}`),
+    },
+  );
 }
 
 function readStatusFile(dir: string, name: string): StatusLines {
@@ -189,7 +207,7 @@ export function readPodStatus(pod: Pod): PodStatus {
   // Before the first start there is nothing to read.
   const started = pod.state !== 'prepared';
   const readStatus = (name: string) => (started ? readStatusFile(pod.dir, name) : {});
-  const lines = readStatus('pod');
+  const lines = readStatus('.pod');
   const runs = pod.state === 'running';
   const ended = pod.state === 'exited' || pod.state === 'garbage';
   const exit = lines['exit'];

@@ -3,5 +3,7 @@ import { listPodUuids, readPodMeta } from './store.ts';
 
 /** UUIDs of the pods with an app of this image. */
 export function podsUsing(layout: Layout, imageId: string): readonly string[] {
-  return listPodUuids(layout).filter((uuid) => readPodMeta(layout, uuid)?.apps.some((app) => app.imageId === imageId) === true);
+  return listPodUuids(layout).filter(
+    (uuid) => readPodMeta(layout, uuid)?.apps.some((app) => app.imageId === imageId) === true,
+  );
 }

@@ -19,15 +19,23 @@ export function checkHostVolumes(volumes: readonly Volume[]): void {
       real = realpathSync(source);
     } catch (error) {
       const errno = errnoOf(error);
-      throw new PodError('POD_VOLUME', `volume "${volume.name}": the source ${source} ${errno === 'ENOENT' ? 'is not there' : `cannot be read (${errno ?? 'unknown'})`}`, {
-        remedies: [`make it first: mkdir -p ${source}`],
-        cause: error,
-      });
+      throw new PodError(
+        'POD_VOLUME',
+        `volume "${volume.name}": the source ${source} ${errno === 'ENOENT' ? 'is not there' : `cannot be read (${errno ?? 'unknown'})`}`,
+        {
+          remedies: [`make it first: mkdir -p ${source}`],
+          cause: error,
+        },
+      );
     }
     if (real !== source) {
-      throw new PodError('POD_VOLUME', `volume "${volume.name}": the source ${source} leads through a symbolic link to ${real}`, {
-        remedies: [`name the real place: source=${real}`],
-      });
+      throw new PodError(
+        'POD_VOLUME',
+        `volume "${volume.name}": the source ${source} leads through a symbolic link to ${real}`,
+        {
+          remedies: [`name the real place: source=${real}`],
+        },
+      );
     }
   }
 }

@@ -82,7 +82,9 @@ function bitsOf(app: string, names: readonly string[]): bigint {
   for (const name of names) {
     const bit = capabilityBit(name);
     if (bit === undefined) {
-      throw new PodError('POD_INVALID', `app ${app}: there is no capability "${name}"`, { remedies: ['the names are those of capabilities(7)'] });
+      throw new PodError('POD_INVALID', `app ${app}: there is no capability "${name}"`, {
+        remedies: ['the names are those of capabilities(7)'],
+      });
     }
     bits |= bit;
   }
@@ -100,11 +102,20 @@ export const DEFAULT_CAPABILITIES: bigint = bitsOf('', DEFAULT_SET);
 /** At most one of `retain` and `remove`, as their manifest names them. Throws POD_INVALID for a name that does not exist. */
 export function capabilitySets(
   app: string,
-  { retain, remove }: { readonly retain?: readonly string[] | undefined; readonly remove?: readonly string[] | undefined },
+  {
+    retain,
+    remove,
+  }: {
+    readonly retain?: readonly string[] | undefined;
+    readonly remove?: readonly string[] | undefined;
+  },
 ): CapabilitySets {
   if (retain !== undefined) {
     const bits = bitsOf(app, retain);
     return { caps: bits, capsOthers: bits };
   }
-  return { caps: remove === undefined ? DEFAULT_CAPABILITIES : DEFAULT_CAPABILITIES & ~bitsOf(app, remove), capsOthers: 0n };
+  return {
+    caps: remove === undefined ? DEFAULT_CAPABILITIES : DEFAULT_CAPABILITIES & ~bitsOf(app, remove),
+    capsOthers: 0n,
+  };
 }

@@ -1,7 +1,13 @@
 /** What appc's isolators mean on Linux: settings of control groups, capability sets, and refusals. */
 import { PodError } from '../errors.ts';
 import type { CgroupSetting } from '../pod/plan.ts';
-import { amountOf, findIsolator, isIsolatorName, type Isolator, type IsolatorName } from '../schema/appc.ts';
+import {
+  amountOf,
+  findIsolator,
+  isIsolatorName,
+  type Isolator,
+  type IsolatorName,
+} from '../schema/appc.ts';
 import { capabilitySets } from './capabilities.ts';
 import { findCgroup2 } from './cgroup2.ts';
 import type { AppConfinement, IsolatorReport } from './runtime.ts';
@@ -20,16 +26,23 @@ const ENFORCED: ReadonlySet<IsolatorName> = new Set<IsolatorName>([
   'os/linux/cpu-shares',
 ]);
 
-function limitsOf(isolators: readonly Isolator[] | undefined): { settings: CgroupSetting[]; needs: Map<string, string> } {
+function limitsOf(isolators: readonly Isolator[] | undefined): {
+  settings: CgroupSetting[];
+  needs: Map<string, string>;
+} {
   const settings: CgroupSetting[] = [];
   const needs = new Map<string, string>();
   const memory = findIsolator(isolators, 'resource/memory');
   if (memory !== undefined) {
     needs.set('memory', 'resource/memory');
     if (memory.limit !== undefined) {
-      settings.push({ file: 'memory.max', value: String(amountOf(memory.limit)) }, { file: 'memory.swap.max', value: '0' });
+      settings.push(
+        { file: 'memory.max', value: String(amountOf(memory.limit)) },
+        { file: 'memory.swap.max', value: '0' },
+      );
     }
-    if (memory.request !== undefined) settings.push({ file: 'memory.low', value: String(amountOf(memory.request)) });
+    if (memory.request !== undefined)
+      settings.push({ file: 'memory.low', value: String(amountOf(memory.request)) });
   }
   const cpu = findIsolator(isolators, 'resource/cpu');
   if (cpu !== undefined) {
@@ -43,7 +56,10 @@ function limitsOf(isolators: readonly Isolator[] | undefined): { settings: Cgrou
   if (shares !== undefined) {
     needs.set('cpu', 'os/linux/cpu-shares');
     // 2…262144 of cgroup v1 to 1…10000 of v2, as the kernel's documentation of cpu.weight has it.
-    settings.push({ file: 'cpu.weight', value: String(1 + Math.floor(((shares - 2) * 9999) / 262142)) });
+    settings.push({
+      file: 'cpu.weight',
+      value: String(1 + Math.floor(((shares - 2) * 9999) / 262142)),
+    });
   }
   return { settings, needs };
 }
@@ -57,9 +73,16 @@ function reportOn(isolators: readonly Isolator[] | undefined): IsolatorReport {
 }
 
 function refuse(what: string, isolator: string, why: string): never {
-  throw new PodError('POD_LIMIT_UNSUPPORTED', `${what} asks for ${isolator}, which cannot be enforced here: ${why}`, {
-    remedies: ['remove the isolator from the manifest', 'see what this host can enforce with: jetpack info'],
-  });
+  throw new PodError(
+    'POD_LIMIT_UNSUPPORTED',
+    `${what} asks for ${isolator}, which cannot be enforced here: ${why}`,
+    {
+      remedies: [
+        'remove the isolator from the manifest',
+        'see what this host can enforce with: jetpack info',
+      ],
+    },
+  );
 }
 
 function checkControllers(what: string, needs: ReadonlyMap<string, string>): void {
@@ -68,7 +91,11 @@ function checkControllers(what: string, needs: ReadonlyMap<string, string>): voi
   for (const [controller, isolator] of needs) {
     if (hierarchy === undefined) refuse(what, isolator, 'the host has no cgroup v2');
     if (!hierarchy.controllers.includes(controller)) {
-      refuse(what, isolator, `the unified cgroup hierarchy at ${hierarchy.root} has no ${controller} controller`);
+      refuse(
+        what,
+        isolator,
+        `the unified cgroup hierarchy at ${hierarchy.root} has no ${controller} controller`,
+      );
     }
   }
 }
@@ -77,10 +104,14 @@ function checkControllers(what: string, needs: ReadonlyMap<string, string>): voi
 export function enforceOnApp(
   name: string,
   isolators: readonly Isolator[],
-): Pick<AppConfinement, 'caps' | 'capsOthers' | 'noNewPrivs' | 'oomScoreAdj' | 'cgroup' | 'report'> {
+): Pick<
+  AppConfinement,
+  'caps' | 'capsOthers' | 'noNewPrivs' | 'oomScoreAdj' | 'cgroup' | 'report'
+> {
   const what = `app ${name}`;
   for (const { name: isolator } of isolators) {
-    if (isIsolatorName(isolator) && !ENFORCED.has(isolator)) refuse(what, isolator, 'this jetpack has no means to');
+    if (isIsolatorName(isolator) && !ENFORCED.has(isolator))
+      refuse(what, isolator, 'this jetpack has no means to');
   }
   const { settings, needs } = limitsOf(isolators);
   checkControllers(what, needs);
@@ -97,7 +128,9 @@ export function enforceOnApp(
 }
 
 /** Throws POD_LIMIT_UNSUPPORTED. */
-export function enforceOnPod(isolators: readonly Isolator[]): Pick<AppConfinement, 'cgroup' | 'report'> {
+export function enforceOnPod(
+  isolators: readonly Isolator[],
+): Pick<AppConfinement, 'cgroup' | 'report'> {
   for (const { name } of isolators) {
     if (isIsolatorName(name) && name !== 'resource/cpu' && name !== 'resource/memory') {
       refuse('the pod', name, 'this jetpack has no means to');

@@ -1,5 +1,13 @@
 /** Pods on Linux: namespaces and cgroup v2. The shim does it; here is what it is told. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { HostError } from '../errors.ts';
@@ -35,7 +43,13 @@ const MASKED = [
 ] as const;
 
 /** Readable, but a write would change the host. */
-const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'] as const;
+const READ_ONLY = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+] as const;
 
 /** statfs(2) f_type of a file system of OpenZFS in the kernel. */
 const ZFS_SUPER_MAGIC = 0x2fc12fc1;
@@ -73,7 +87,10 @@ export class LinuxRuntime implements Runtime {
   }
 
   get platform() {
-    return { os: 'linux', arch: ARCHITECTURES[this.#facts.architecture] ?? this.#facts.architecture };
+    return {
+      os: 'linux',
+      arch: ARCHITECTURES[this.#facts.architecture] ?? this.#facts.architecture,
+    };
   }
 
   get shim() {
@@ -86,12 +103,19 @@ export class LinuxRuntime implements Runtime {
 
   async confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement> {
     const { isolators = [] } = app;
-    const asked = isolators.length === 0 ? NOTHING_ASKED : (await import('./isolators.ts')).enforceOnApp(name, isolators);
+    const asked =
+      isolators.length === 0
+        ? NOTHING_ASKED
+        : (await import('./isolators.ts')).enforceOnApp(name, isolators);
     const { caps, capsOthers, noNewPrivs, oomScoreAdj, cgroup, report } = asked;
     return {
-      ...(isolation.capabilities ? { caps, capsOthers } : { caps: ALL_CAPABILITIES, capsOthers: 0n }),
+      ...(isolation.capabilities
+        ? { caps, capsOthers }
+        : { caps: ALL_CAPABILITIES, capsOthers: 0n }),
       noNewPrivs,
-      seccomp: isolation.seccomp ? path.join(this.#facts.libexec, 'seccomp-default.bpf') : undefined,
+      seccomp: isolation.seccomp
+        ? path.join(this.#facts.libexec, 'seccomp-default.bpf')
+        : undefined,
       oomScoreAdj,
       cgroup,
       mask: isolation.paths ? MASKED : [],
@@ -100,14 +124,24 @@ export class LinuxRuntime implements Runtime {
     };
   }
 
-  async confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): Promise<PodConfinement> {
+  async confinePod(
+    uuid: string,
+    isolators: readonly Isolator[] | undefined,
+    apps: readonly AppConfinement[],
+  ): Promise<PodConfinement> {
     const none = { cgroup: [], report: NOTHING_ASKED.report };
-    const { cgroup, report } = isolators === undefined || isolators.length === 0 ? none : (await import('./isolators.ts')).enforceOnPod(isolators);
+    const { cgroup, report } =
+      isolators === undefined || isolators.length === 0
+        ? none
+        : (await import('./isolators.ts')).enforceOnPod(isolators);
     const hierarchy = findCgroup2();
     const wanted = cgroup.length > 0 || apps.some((app) => app.cgroup.length > 0);
     const usable = hierarchy?.controllers.includes('memory') === true;
     if (hierarchy === undefined || (!wanted && !usable)) return { cgroup: undefined, report };
-    return { cgroup: { path: path.join(hierarchy.root, 'jetpack', uuid), settings: cgroup }, report };
+    return {
+      cgroup: { path: path.join(hierarchy.root, 'jetpack', uuid), settings: cgroup },
+      report,
+    };
   }
 
   ensureConfinement({ cgroup }: PodConfinement): void {
@@ -117,8 +151,12 @@ export class LinuxRuntime implements Runtime {
     try {
       if (!existsSync(parent)) mkdirSync(parent, { recursive: true });
       for (const folder of [root, parent]) {
-        const available = readFileSync(path.join(folder, 'cgroup.controllers'), 'utf8').trim().split(' ');
-        const enabled = readFileSync(path.join(folder, 'cgroup.subtree_control'), 'utf8').trim().split(' ');
+        const available = readFileSync(path.join(folder, 'cgroup.controllers'), 'utf8')
+          .trim()
+          .split(' ');
+        const enabled = readFileSync(path.join(folder, 'cgroup.subtree_control'), 'utf8')
+          .trim()
+          .split(' ');
         for (const controller of ['cpu', 'memory', 'io', 'pids']) {
           if (available.includes(controller) && !enabled.includes(controller)) {
             writeFileSync(path.join(folder, 'cgroup.subtree_control'), `+${controller}`);
@@ -139,7 +177,8 @@ export class LinuxRuntime implements Runtime {
     for (const entry of readdirSync('/proc')) {
       if (!/^\d+$/.test(entry)) continue;
       try {
-        if (readlinkSync(`/proc/${entry}/ns/pid`) === namespace) rows.push(readProcess(Number(entry)));
+        if (readlinkSync(`/proc/${entry}/ns/pid`) === namespace)
+          rows.push(readProcess(Number(entry)));
       } catch {
         // It ended while we looked.
       }
@@ -166,6 +205,7 @@ function readProcess(pid: number): ProcessRow {
     state: field('State').slice(0, 1),
     residentBytes: Number.parseInt(field('VmRSS') || '0', 10) * 1024,
     cpuMs: (Number(after[11]) + Number(after[12])) * MS_PER_TICK,
-    command: cmdline === '' ? `[${field('Name')}]` : cmdline.replace(/\0$/, '').replaceAll('\0', ' '),
+    command:
+      cmdline === '' ? `[${field('Name')}]` : cmdline.replace(/\0$/, '').replaceAll('\0', ' '),
   };
 }

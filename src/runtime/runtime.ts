@@ -30,7 +30,8 @@ export interface AppConfinement {
 
 export interface PodConfinement {
   /** The pod's own cgroup; undefined where the host has no usable hierarchy (and no limit was asked for). */
-  readonly cgroup: { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  readonly cgroup:
+    { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
   readonly report: IsolatorReport;
 }
 
@@ -55,7 +56,11 @@ export interface Runtime {
   rootfsKind(rootDir: string): 'zfs' | 'dir';
   /** Throws PodError POD_LIMIT_UNSUPPORTED for a limit that this host cannot enforce. */
   confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement>;
-  confinePod(uuid: string, isolators: readonly Isolator[] | undefined, apps: readonly AppConfinement[]): Promise<PodConfinement>;
+  confinePod(
+    uuid: string,
+    isolators: readonly Isolator[] | undefined,
+    apps: readonly AppConfinement[],
+  ): Promise<PodConfinement>;
   /** Makes ready what `confinePod` refers to (parents of cgroups). Idempotent. */
   ensureConfinement(pod: PodConfinement): void;
   /** The processes of the pod whose init is `initPid`. */

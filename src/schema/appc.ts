@@ -463,11 +463,6 @@ export function findIsolator<N extends IsolatorName>(
   return z.parse(ISOLATOR_VALUES[name], isolator.value) as IsolatorValue<N>;
 }
 
-/** Names of isolators that jetpack does not know, for the report that the specification asks for. */
-export function unknownIsolators(isolators: readonly Isolator[] | undefined): readonly string[] {
-  return (isolators ?? []).map((isolator) => isolator.name).filter((name) => !isIsolatorName(name));
-}
-
 // Parsing
 
 export interface ParseOptions {

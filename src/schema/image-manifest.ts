@@ -86,8 +86,3 @@ function namesOf(manifest: ImageManifest): readonly ManifestProblem[] {
     })),
   ]);
 }
-
-/** The value of a label; undefined when there is none. */
-export function labelOf(manifest: ImageManifest, name: string): string | undefined {
-  return manifest.labels?.find((label) => label.name === name)?.value;
-}

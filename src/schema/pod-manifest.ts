@@ -54,7 +54,11 @@ export type EmptyVolume = z.infer<typeof EmptyVolume>;
 export const Volume = z.union([HostVolume, EmptyVolume]);
 export type Volume = z.infer<typeof Volume>;
 
-export const Mount = appcObject({ volume: AcName, path: AbsolutePath, appVolume: z.optional(Volume) });
+export const Mount = appcObject({
+  volume: AcName,
+  path: AbsolutePath,
+  appVolume: z.optional(Volume),
+});
 export type Mount = z.infer<typeof Mount>;
 
 export const PodApp = appcObject({
@@ -77,9 +81,10 @@ export const PodPort = appcObject({
 export const PodManifest = appcObject({
   acKind: z.literal('PodManifest'),
   acVersion: AcVersion,
-  apps: z
-    .array(PodApp)
-    .check(z.minLength(1, 'must have an app'), uniqueBy('the app', (app) => app.name)),
+  apps: z.array(PodApp).check(
+    z.minLength(1, 'must have an app'),
+    uniqueBy('the app', (app) => app.name),
+  ),
   volumes: z.optional(z.array(Volume).check(uniqueBy('the volume', (volume) => volume.name))),
   isolators: z.optional(z.array(Isolator).check(checkIsolators('pod'))),
   annotations: z.optional(Annotations),
@@ -100,8 +105,16 @@ export function parsePodManifest(input: unknown, options: ParseOptions = {}): Pa
   const manifest = parseBySchema(PodManifest, what, input);
   const lax = [
     ...laxNameProblems([
-      ...manifest.apps.map(({ name }, i) => ({ path: ['apps', i, 'name'], name, kind: 'name' as const })),
-      ...(manifest.volumes ?? []).map(({ name }, i) => ({ path: ['volumes', i, 'name'], name, kind: 'name' as const })),
+      ...manifest.apps.map(({ name }, i) => ({
+        path: ['apps', i, 'name'],
+        name,
+        kind: 'name' as const,
+      })),
+      ...(manifest.volumes ?? []).map(({ name }, i) => ({
+        path: ['volumes', i, 'name'],
+        name,
+        kind: 'name' as const,
+      })),
     ]),
   ];
   const warnings = [...isolatorWarnings(manifest.isolators, ['isolators'])];

@@ -53,14 +53,23 @@ describe('every command', () => {
     expect(stderr).not.toContain('    at ');
   });
 
-  it.each(commandTable.flatMap(({ id, aliases }) => aliases.map((alias) => [alias, id] as const)))('the alias %s means %s', (alias, id) => {
-    expect(jetpack(...words(alias), '--help').stdout).toBe(jetpack(...words(id), '--help').stdout);
-  });
+  it.each(commandTable.flatMap(({ id, aliases }) => aliases.map((alias) => [alias, id] as const)))(
+    'the alias %s means %s',
+    (alias, id) => {
+      expect(jetpack(...words(alias), '--help').stdout).toBe(
+        jetpack(...words(id), '--help').stdout,
+      );
+    },
+  );
 });
 
 describe('the program', () => {
   it('tells its version', () => {
-    expect(jetpack('--version')).toEqual({ status: 0, stdout: expect.stringMatching(/^jetpack \d+\.\d+\.\d+\n$/), stderr: '' });
+    expect(jetpack('--version')).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(/^jetpack \d+\.\d+\.\d+\n$/),
+      stderr: '',
+    });
   });
 
   it('lists its commands when there is no word, and for --help', () => {
@@ -71,8 +80,15 @@ describe('the program', () => {
   });
 
   it('suggests the command that was meant', () => {
-    expect(jetpack('lst')).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('try: jetpack list') });
-    expect(jetpack('image', 'shw')).toMatchObject({ status: 2, stderr: expect.stringContaining('jetpack image show') });
+    expect(jetpack('lst')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringContaining('try: jetpack list'),
+    });
+    expect(jetpack('image', 'shw')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('jetpack image show'),
+    });
   });
 
   it('takes global flags before the command too', () => {
@@ -91,7 +107,11 @@ describe('the program', () => {
     expect(status).toBe(1);
     expect(stdout).toBe('');
     expect(JSON.parse(stderr)).toEqual({
-      error: { code: 'NOT_INITIALISED', message: expect.any(String) as string, remedies: expect.arrayContaining(['jetpack init']) as string[] },
+      error: {
+        code: 'NOT_INITIALISED',
+        message: expect.any(String) as string,
+        remedies: expect.arrayContaining(['jetpack init']) as string[],
+      },
     });
   });
 
@@ -101,7 +121,10 @@ describe('the program', () => {
   });
 
   it('refuses a configuration with a key that nobody knows', () => {
-    expect(jetpack('list', '-o', 'root.zf=x')).toMatchObject({ status: 1, stderr: expect.stringContaining('root.zfs') });
+    expect(jetpack('list', '-o', 'root.zf=x')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('root.zfs'),
+    });
   });
 });
 
@@ -109,14 +132,22 @@ describe('config', () => {
   it('prints the merged values with their origin, one value, or JSON', () => {
     expect(jetpack('config').stdout).toContain(`root.zfs = nosuchpool/jetpack  # ${conf}:1`);
     expect(jetpack('config', 'root.zfs').stdout).toBe('nosuchpool/jetpack\n');
-    expect(JSON.parse(jetpack('config', '--json').stdout)).toMatchObject({ 'root.zfs': 'nosuchpool/jetpack', 'logs.keep': 3 });
-    expect(jetpack('config', 'root.zf')).toMatchObject({ status: 2, stderr: expect.stringContaining('jetpack config root.zfs') });
+    expect(JSON.parse(jetpack('config', '--json').stdout)).toMatchObject({
+      'root.zfs': 'nosuchpool/jetpack',
+      'logs.keep': 3,
+    });
+    expect(jetpack('config', 'root.zf')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('jetpack config root.zfs'),
+    });
   });
 });
 
 describe('jetpack-mds', () => {
   it('says that it is not there yet', () => {
-    const { status, stderr } = spawnSync(process.execPath, [path.resolve(MAIN, '../mds.cjs')], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [path.resolve(MAIN, '../mds.cjs')], {
+      encoding: 'utf8',
+    });
     expect(status).toBe(1);
     expect(stderr).toContain('no metadata service');
   });

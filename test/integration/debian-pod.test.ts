@@ -18,10 +18,23 @@ function withNewPrivileges(host: JetpackHost, aci: string): string {
     acKind: 'ImageManifest',
     acVersion: '0.8.11',
     name: 'debian-setuid',
-    app: { exec: ['/bin/bash'], user: '0', group: '0', isolators: [{ name: 'os/linux/no-new-privileges', value: false }] },
+    app: {
+      exec: ['/bin/bash'],
+      user: '0',
+      group: '0',
+      isolators: [{ name: 'os/linux/no-new-privileges', value: false }],
+    },
   };
   mkdirSync(path.join(dir, 'm'));
-  execFileSync('/bin/sh', ['-c', 'gzip -dc "$1" > "$2" && tar --delete -f "$2" manifest && printf %s "$3" > "$4/manifest" && tar -C "$4" -rf "$2" manifest', 'sh', aci, file, JSON.stringify(manifest), path.join(dir, 'm')]);
+  execFileSync('/bin/sh', [
+    '-c',
+    'gzip -dc "$1" > "$2" && tar --delete -f "$2" manifest && printf %s "$3" > "$4/manifest" && tar -C "$4" -rf "$2" manifest',
+    'sh',
+    aci,
+    file,
+    JSON.stringify(manifest),
+    path.join(dir, 'm'),
+  ]);
   copyFileSync(file, `${file}.aci`);
   return `${file}.aci`;
 }
@@ -44,7 +57,10 @@ describe.skipIf(pool === undefined)('a pod of a real Debian system', () => {
     host.jetpack(['run', '--rm', ...flags, image, '--exec=/bin/bash', '--', '-ec', script]);
 
   it('is whole in the eyes of its own tools', () => {
-    const done = bash('debian', 'dpkg --audit; apt-get check >/dev/null; dpkg-query -W | wc -l; ldconfig -p | head -1');
+    const done = bash(
+      'debian',
+      'dpkg --audit; apt-get check >/dev/null; dpkg-query -W | wc -l; ldconfig -p | head -1',
+    );
     expect(done.stderr).toBe('');
     expect(done.status).toBe(0);
     expect(Number(done.stdout.split('\n')[0])).toBeGreaterThan(80);
@@ -64,19 +80,26 @@ describe.skipIf(pool === undefined)('a pod of a real Debian system', () => {
   });
 
   it('has users that can be added and become', () => {
-    const done = bash('debian', 'useradd -m -s /bin/bash ann; su ann -c "id -un; touch ~/mine; stat -c %U ~/mine"');
+    const done = bash(
+      'debian',
+      'useradd -m -s /bin/bash ann; su ann -c "id -un; touch ~/mine; stat -c %U ~/mine"',
+    );
     expect(done).toMatchObject({ status: 0, stdout: 'ann\nann\n' });
   });
 
   it('gains nothing by setuid programs, unless the manifest allows new privileges', () => {
-    const script = 'cp /usr/bin/id /tmp/suid; chown root /tmp/suid; chmod 4755 /tmp/suid; useradd ann; setpriv --reuid ann --clear-groups /tmp/suid -u';
+    const script =
+      'cp /usr/bin/id /tmp/suid; chown root /tmp/suid; chmod 4755 /tmp/suid; useradd ann; setpriv --reuid ann --clear-groups /tmp/suid -u';
     const uid = (done: { stdout: string }) => done.stdout.trim();
     expect(uid(bash('debian', script))).not.toBe('0');
     expect(uid(bash('debian-setuid', script))).toBe('0');
   });
 
   it('runs perl and makes, renames and locks files as on any system', () => {
-    const done = bash('debian', 'perl -e \'use Fcntl ":flock"; open(my $f, ">", "/tmp/l") or die; flock($f, LOCK_EX|LOCK_NB) or die; print "locked\\n"\'; mkfifo /tmp/f; ln /tmp/l /tmp/l2; stat -c %h /tmp/l');
+    const done = bash(
+      'debian',
+      'perl -e \'use Fcntl ":flock"; open(my $f, ">", "/tmp/l") or die; flock($f, LOCK_EX|LOCK_NB) or die; print "locked\\n"\'; mkfifo /tmp/f; ln /tmp/l /tmp/l2; stat -c %h /tmp/l',
+    );
     expect(done).toMatchObject({ status: 0, stdout: 'locked\n2\n' });
   });
 });

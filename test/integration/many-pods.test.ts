@@ -30,7 +30,10 @@ describe.skipIf(pool === undefined)('many pods', () => {
     const before = host.traces();
     const codes = await Promise.all(
       Array.from({ length: 50 }, (_, i) => {
-        const child = host.start(['run', '-d', `--name=p${String(i)}`, 'busybox', '--', 'sleep', '600'], 'ignore');
+        const child = host.start(
+          ['run', '-d', `--name=p${String(i)}`, 'busybox', '--', 'sleep', '600'],
+          'ignore',
+        );
         return new Promise<number | null>((resolve) => child.once('exit', resolve));
       }),
     );

@@ -44,13 +44,25 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
       mkdirSync(path.join(rootfs, 'etc'));
       mkdirSync(path.join(rootfs, 'work'));
       copyFileSync(path.join(PROJECT, 'shim/build/payload'), path.join(rootfs, 'payload'));
-      writeFileSync(path.join(rootfs, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\nwww:x:33:34:w:/srv/www:/bin/false\n');
+      writeFileSync(
+        path.join(rootfs, 'etc/passwd'),
+        'root:x:0:0::/root:/bin/sh\nwww:x:33:34:w:/srv/www:/bin/false\n',
+      );
       writeFileSync(path.join(rootfs, 'etc/group'), 'root:x:0:\nwww:x:34:\nstaff:x:50:www\n');
     };
     const images: Readonly<Record<string, object>> = {
       payload: {},
-      retain: { isolators: [{ name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_NET_BIND_SERVICE', 'CAP_KILL'] } }] },
-      remove: { isolators: [{ name: 'os/linux/capabilities-remove-set', value: { set: ['CAP_MKNOD'] } }] },
+      retain: {
+        isolators: [
+          {
+            name: 'os/linux/capabilities-retain-set',
+            value: { set: ['CAP_NET_BIND_SERVICE', 'CAP_KILL'] },
+          },
+        ],
+      },
+      remove: {
+        isolators: [{ name: 'os/linux/capabilities-remove-set', value: { set: ['CAP_MKNOD'] } }],
+      },
       newprivs: { isolators: [{ name: 'os/linux/no-new-privileges', value: false }] },
       settled: {
         user: 'www',
@@ -60,7 +72,9 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
         environment: [{ name: 'FROM', value: 'image' }],
       },
       limited: { isolators: [{ name: 'resource/memory', value: { limit: '32Mi' } }] },
-      iops: { isolators: [{ name: 'resource/block-iops', value: { default: true, limit: '100' } }] },
+      iops: {
+        isolators: [{ name: 'resource/block-iops', value: { default: true, limit: '100' } }],
+      },
       handlers: {
         eventHandlers: [
           { name: 'pre-start', exec: ['/payload', '--stdout', 'before '] },
@@ -70,7 +84,13 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
       badhandler: { eventHandlers: [{ name: 'pre-start', exec: ['/payload', '--exit', '9'] }] },
     };
     for (const [name, app] of Object.entries(images)) {
-      const manifest = { acKind: 'ImageManifest', acVersion: '0.8.11', name, labels, app: { exec: ['/payload'], user: '0', group: '0', ...app } };
+      const manifest = {
+        acKind: 'ImageManifest',
+        acVersion: '0.8.11',
+        name,
+        labels,
+        app: { exec: ['/payload'], user: '0', group: '0', ...app },
+      };
       host.must('import', '--insecure-options=image', makeAci(host, manifest, fill));
     }
     const foreign = (name: string, value: string) => ({
@@ -80,8 +100,16 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
       labels: [...labels.filter((label) => label.name !== name), { name, value }],
       app: { exec: ['/payload'], user: '0', group: '0' },
     });
-    host.must('import', '--insecure-options=image', makeAci(host, { ...foreign('arch', 's390x'), name: 'foreign-arch' }, fill));
-    host.must('import', '--insecure-options=image', makeAci(host, { ...foreign('os', 'freebsd'), name: 'foreign-os' }, fill));
+    host.must(
+      'import',
+      '--insecure-options=image',
+      makeAci(host, { ...foreign('arch', 's390x'), name: 'foreign-arch' }, fill),
+    );
+    host.must(
+      'import',
+      '--insecure-options=image',
+      makeAci(host, { ...foreign('os', 'freebsd'), name: 'foreign-os' }, fill),
+    );
   });
   afterAll(() => {
     host.remove();
@@ -111,10 +139,20 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
   });
 
   it('gives other users no capabilities by default, and exactly the retained ones otherwise', () => {
-    expect(report('payload', '--user=www')).toMatchObject({ uid: 33, capEffective: NO_CAPS, capPermitted: NO_CAPS, capAmbient: NO_CAPS, capBounding: DEFAULT_CAPS });
+    expect(report('payload', '--user=www')).toMatchObject({
+      uid: 33,
+      capEffective: NO_CAPS,
+      capPermitted: NO_CAPS,
+      capAmbient: NO_CAPS,
+      capBounding: DEFAULT_CAPS,
+    });
     const kept = '0000000000000420';
     expect(report('retain')).toMatchObject({ capEffective: kept, capBounding: kept });
-    expect(report('retain', '--user=www')).toMatchObject({ uid: 33, capEffective: kept, capAmbient: kept });
+    expect(report('retain', '--user=www')).toMatchObject({
+      uid: 33,
+      capEffective: kept,
+      capAmbient: kept,
+    });
   });
 
   it('lacks removed capabilities, and has new privileges where the manifest says so', () => {
@@ -139,8 +177,14 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
   });
 
   it('takes a user by number, and by the owner of a file', () => {
-    expect(report('payload', '--user=4711', '--group=4712')).toMatchObject({ uid: 4711, gid: 4712 });
-    expect(report('settled', '--user=/payload', '--group=/payload')).toMatchObject({ uid: 0, gid: 0 });
+    expect(report('payload', '--user=4711', '--group=4712')).toMatchObject({
+      uid: 4711,
+      gid: 4712,
+    });
+    expect(report('settled', '--user=/payload', '--group=/payload')).toMatchObject({
+      uid: 0,
+      gid: 0,
+    });
   });
 
   it('has no open files but its three', () => {
@@ -148,8 +192,19 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
   });
 
   it('passes arguments through whatever is in them', () => {
-    const args = ['--stdout', '', '--stdout', 'a b', '--stdout', 'new\nline', '--stdout', '"$(x)"\'\\'];
-    expect(host.jetpack(['run', '--rm', 'payload', '--', ...args]).stdout).toBe('a bnew\nline"$(x)"\'\\');
+    const args = [
+      '--stdout',
+      '',
+      '--stdout',
+      'a b',
+      '--stdout',
+      'new\nline',
+      '--stdout',
+      '"$(x)"\'\\',
+    ];
+    expect(host.jetpack(['run', '--rm', 'payload', '--', ...args]).stdout).toBe(
+      'a bnew\nline"$(x)"\'\\',
+    );
   });
 
   it('has its handlers run around it, in its own root', () => {
@@ -167,16 +222,31 @@ describe.skipIf(pool === undefined)('what an app finds itself in', () => {
   });
 
   it('is not run on another system or processor', () => {
-    expect(host.jetpack(['run', 'foreign-arch'])).toMatchObject({ status: 125, stderr: expect.stringContaining('s390x') });
-    expect(host.jetpack(['run', 'foreign-os'])).toMatchObject({ status: 125, stderr: expect.stringContaining('freebsd') });
+    expect(host.jetpack(['run', 'foreign-arch'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('s390x'),
+    });
+    expect(host.jetpack(['run', 'foreign-os'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('freebsd'),
+    });
   });
 
   it('is not run with a limit that cannot be enforced, and the limit is named', () => {
-    expect(host.jetpack(['run', 'iops'])).toMatchObject({ status: 125, stderr: expect.stringContaining('resource/block-iops') });
+    expect(host.jetpack(['run', 'iops'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('resource/block-iops'),
+    });
     const info = host.json('info') as { findings: { what: string; lack?: unknown }[] } | undefined;
-    const canLimit = info?.findings.some(({ what, lack }) => what === 'cgroup v2' && lack === undefined);
+    const canLimit = info?.findings.some(
+      ({ what, lack }) => what === 'cgroup v2' && lack === undefined,
+    );
     const limited = host.jetpack(['run', '--rm', 'limited', '--', '--alloc', '64']);
     if (canLimit === true) expect(limited.status).toBe(137);
-    else expect(limited).toMatchObject({ status: 125, stderr: expect.stringContaining('resource/memory') });
+    else
+      expect(limited).toMatchObject({
+        status: 125,
+        stderr: expect.stringContaining('resource/memory'),
+      });
   });
 });

@@ -284,8 +284,6 @@ static void test_app_keys(void) {
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|web"), 21, "app", "an app's name twice");
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|Web"), 21, "app", "an upper-case name");
     refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|a--b"), 21, "app", "two hyphens");
-    refused(plan_with(NULL, NULL, NULL, NULL, NULL, "app|pod"), 21, "app",
-            "the name of the pod's own file");
 }
 
 static void test_framing(void) {

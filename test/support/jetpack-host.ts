@@ -1,6 +1,14 @@
 /** A jetpack of its own for a test: root dataset on the test pool, configuration file, and the built program as a child. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
@@ -48,7 +56,11 @@ export class JetpackHost {
   }
 
   get env(): Record<string, string> {
-    return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', JETPACK_CONF: this.conf, LC_ALL: 'C' };
+    return {
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      JETPACK_CONF: this.conf,
+      LC_ALL: 'C',
+    };
   }
 
   /** Runs `jetpack WORDS…` to its end. */
@@ -66,7 +78,10 @@ export class JetpackHost {
   /** As `jetpack`, but a failure fails the test with what it printed. Returns stdout without its last newline. */
   must(...words: readonly string[]): string {
     const { status, stdout, stderr } = this.jetpack(words);
-    if (status !== 0) throw new Error(`jetpack ${words.join(' ')} exited with ${String(status)}:\n${stdout}${stderr}`);
+    if (status !== 0)
+      throw new Error(
+        `jetpack ${words.join(' ')} exited with ${String(status)}:\n${stdout}${stderr}`,
+      );
     return stdout.replace(/\n$/, '');
   }
 
@@ -76,7 +91,10 @@ export class JetpackHost {
 
   /** Starts it and does not wait. */
   start(words: readonly string[], stdio: 'ignore' | 'pipe' = 'pipe'): ChildProcess {
-    return spawn(process.execPath, [MAIN, ...words], { env: this.env, stdio: ['pipe', stdio, stdio] });
+    return spawn(process.execPath, [MAIN, ...words], {
+      env: this.env,
+      stdio: ['pipe', stdio, stdio],
+    });
   }
 
   traces(): Traces {
@@ -88,10 +106,15 @@ export class JetpackHost {
       });
     };
     // The content of images' folders and of mounted root file systems is not a trace.
-    const folders = ['pods', 'leases', 'locks', 'build', 'rootfs', 'names', 'images'].flatMap((name) => walk(path.join(this.mountpoint, name), name === 'names' ? 3 : 1));
+    const folders = ['pods', 'leases', 'locks', 'build', 'rootfs', 'names', 'images'].flatMap(
+      (name) => walk(path.join(this.mountpoint, name), name === 'names' ? 3 : 1),
+    );
     return {
       datasets: zfsLines('list', '-rH', '-t', 'filesystem,snapshot', '-o', 'name', this.root),
-      mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n').filter((line) => line.includes(this.dir)).sort(),
+      mounts: readFileSync('/proc/self/mounts', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(this.dir))
+        .sort(),
       folders: folders.sort(),
       processes: this.processes(),
     };
@@ -113,7 +136,9 @@ export class JetpackHost {
 
   /** Takes everything away, whatever a failed test left. */
   remove(): void {
-    for (const pod of this.jetpack(['list', '-q', '--all']).stdout.split('\n').filter((line) => line !== '')) {
+    for (const pod of this.jetpack(['list', '-q', '--all'])
+      .stdout.split('\n')
+      .filter((line) => line !== '')) {
       this.jetpack(['rm', '--force', pod]);
     }
     this.jetpack(['gc', '--grace-period=0', '--expire-prepared=0']);
@@ -131,27 +156,41 @@ export class JetpackHost {
 }
 
 /** An ACI from a folder tree and a manifest, by the real tar; returns its path. */
-export function makeAci(host: JetpackHost, manifest: object, fill: (rootfs: string) => void): string {
+export function makeAci(
+  host: JetpackHost,
+  manifest: object,
+  fill: (rootfs: string) => void,
+): string {
   const tree = mkdtempSync(path.join(host.dir, 'aci-'));
   const rootfs = path.join(tree, 'rootfs');
   spawnSync('/bin/mkdir', ['-m', '0755', rootfs]);
   fill(rootfs);
   writeFileSync(path.join(tree, 'manifest'), JSON.stringify(manifest));
   const file = `${tree}.aci`;
-  const made = spawnSync('/bin/tar', ['--numeric-owner', '-C', tree, '-czf', file, 'manifest', 'rootfs'], { encoding: 'utf8' });
+  const made = spawnSync(
+    '/bin/tar',
+    ['--numeric-owner', '-C', tree, '-czf', file, 'manifest', 'rootfs'],
+    { encoding: 'utf8' },
+  );
   if (made.status !== 0) throw new Error(made.stderr);
   return file;
 }
 
 export function makeBusyboxAci(host: JetpackHost): string {
   const file = path.join(host.dir, 'busybox.aci');
-  const made = spawnSync('/bin/sh', [path.join(PROJECT, 'scripts', 'make-busybox-aci.sh'), file], { encoding: 'utf8' });
+  const made = spawnSync('/bin/sh', [path.join(PROJECT, 'scripts', 'make-busybox-aci.sh'), file], {
+    encoding: 'utf8',
+  });
   if (made.status !== 0) throw new Error(made.stderr);
   return file;
 }
 
 /** Waits for a condition, for at most `timeoutMs`. */
-export async function until(what: string, condition: () => boolean, timeoutMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean,
+  timeoutMs = 15_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);

@@ -8,7 +8,12 @@ import { getManifest } from '../../image/store.ts';
 export default class ImageManifest extends BaseCommand {
   static override summary = 'Print the manifest of an image';
   static override examples = ['<%= config.bin %> image manifest busybox'];
-  static override args = { image: stringArg({ required: true, description: 'id, beginning of it, or NAME[:VERSION][,LABEL=VALUE]' }) };
+  static override args = {
+    image: stringArg({
+      required: true,
+      description: 'id, beginning of it, or NAME[:VERSION][,LABEL=VALUE]',
+    }),
+  };
   static override flags = { ...jsonFlag };
 
   override async run(): Promise<void> {

@@ -11,7 +11,10 @@ export default class ImageRm extends BaseCommand {
   static override description = 'Refuses while pods or other images need it, and says which.';
   static override usage = ['image rm IMAGE…'];
   static override strict = false;
-  static override examples = ['<%= config.bin %> image rm busybox', '<%= config.bin %> image rm sha512-1a2b3c 4d5e6f'];
+  static override examples = [
+    '<%= config.bin %> image rm busybox',
+    '<%= config.bin %> image rm sha512-1a2b3c 4d5e6f',
+  ];
   static override flags = { ...jsonFlag };
 
   override async run(): Promise<void> {
@@ -19,7 +22,8 @@ export default class ImageRm extends BaseCommand {
     const context = this.createContext(flags);
     context.ensureReady();
     const { layout } = context;
-    const usedBy = (id: string) => Promise.resolve(podsUsing(layout, id).map((uuid) => `pod ${uuid}`));
+    const usedBy = (id: string) =>
+      Promise.resolve(podsUsing(layout, id).map((uuid) => `pod ${uuid}`));
     const removed: string[] = [];
     await forEach(podWords(argv, 'image'), flags, async (reference) => {
       const image = getImage(context, reference);

@@ -9,8 +9,16 @@ import { podsUsing } from '../../pod/usage.ts';
 
 export default class ImageShow extends BaseCommand {
   static override summary = 'Show what is known of an image';
-  static override examples = ['<%= config.bin %> image show busybox', '<%= config.bin %> image show --json sha512-1a2b3c'];
-  static override args = { image: stringArg({ required: true, description: 'id, beginning of it, or NAME[:VERSION][,LABEL=VALUE]' }) };
+  static override examples = [
+    '<%= config.bin %> image show busybox',
+    '<%= config.bin %> image show --json sha512-1a2b3c',
+  ];
+  static override args = {
+    image: stringArg({
+      required: true,
+      description: 'id, beginning of it, or NAME[:VERSION][,LABEL=VALUE]',
+    }),
+  };
   static override flags = { ...jsonFlag };
 
   override async run(): Promise<void> {
@@ -23,7 +31,17 @@ export default class ImageShow extends BaseCommand {
     const pods = podsUsing(layout, meta.id);
     if (flags.json) {
       const { archive, tarBytes, entries, warnings } = meta;
-      return printJson({ ...imageJson(meta), dataset: layout.dataset.image(meta.id), archive, tarBytes, entries, warnings, pods, manifest });
+      printJson({
+        ...imageJson(meta),
+        dataset: layout.dataset.image(meta.id),
+        archive,
+        tarBytes,
+        entries,
+        warnings,
+        pods,
+        manifest,
+      });
+      return;
     }
     const { app } = manifest;
     const lines: [string, string | undefined][] = [
@@ -33,17 +51,32 @@ export default class ImageShow extends BaseCommand {
       ['imported', meta.importedAt],
       ['source', meta.source],
       ['signed by', meta.signedBy ?? 'nobody'],
-      ['archive', `${renderBytes(meta.archive.sizeBytes)}, ${meta.archive.compression}, ${meta.archive.digest.slice(0, 19)}…`],
+      [
+        'archive',
+        `${renderBytes(meta.archive.sizeBytes)}, ${meta.archive.compression}, ${meta.archive.digest.slice(0, 19)}…`,
+      ],
       ['files', `${String(meta.entries)}, ${renderBytes(meta.treeBytes)}`],
       ['dataset', layout.dataset.image(meta.id)],
-      ['runs', app?.exec === undefined ? 'nothing by itself' : app.exec.map((word) => JSON.stringify(word)).join(' ')],
+      [
+        'runs',
+        app?.exec === undefined
+          ? 'nothing by itself'
+          : app.exec.map((word) => JSON.stringify(word)).join(' '),
+      ],
       ['as', app === undefined ? undefined : `${app.user}:${app.group}`],
       ['volumes', app?.mountPoints?.map(({ name, path }) => `${name}=${path}`).join(' ')],
-      ['ports', app?.ports?.map(({ name, port, protocol }) => `${name}=${String(port)}/${protocol}`).join(' ')],
+      [
+        'ports',
+        app?.ports
+          ?.map(({ name, port, protocol }) => `${name}=${String(port)}/${protocol}`)
+          .join(' '),
+      ],
       ['pods', pods.join(' ')],
       ['warnings', meta.warnings.join('; ')],
     ];
     const shown = lines.filter(([, value]) => value !== undefined && value !== '');
-    printAnswer(shown.map(([key, value]) => `${`${key}:`.padEnd(11)}${printable(value ?? '')}`).join('\n'));
+    printAnswer(
+      shown.map(([key, value]) => `${`${key}:`.padEnd(11)}${printable(value ?? '')}`).join('\n'),
+    );
   }
 }

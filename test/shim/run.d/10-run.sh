@@ -54,7 +54,7 @@ is "an unknown user is the shim's failure" $? 125
 has "and named" "$out" 'no such user nobody'
 APP_USER=root APP_GROUP=nogroup
 out=$("$SHIM" run --json "$(plan_of a payload)" 2>&1)
-has "an unknown group, in JSON" "$out" '{"error":{"code":"group-not-found","message":"app web: no such group nogroup","remedies":['
+has "an unknown group, in JSON" "$out" '{"error":{"code":"GROUP_NOT_FOUND","message":"app web: no such group nogroup","remedies":['
 unset APP_USER APP_GROUP
 
 seccomp_record() { rec seccomp "$BPF"; }
@@ -90,7 +90,7 @@ printf 'x' >"$WORK/root/bin/junk"
 chmod 755 "$WORK/root/bin/junk"
 out=$("$SHIM" run --json "$(plan_of a junk)" 2>&1)
 is "junk is 126" $? 126
-has "its code is stable" "$out" '"code":"exec-denied"'
+has "its code is stable" "$out" '"code":"EXEC_DENIED"'
 CWD=/nowhere
 out=$("$SHIM" run "$(plan_of a payload)" 2>&1)
 is "a missing working directory is 125" $? 125

@@ -33,7 +33,7 @@ is "a symbolic link as source is refused" $? 125
 has "and named" "$out" "$WORK/link"
 volumes() { rec mount bind "$WORK/absent" /data -; }
 out=$("$SHIM" run --json "$(plan_of b payload)" 2>&1)
-has "so is a missing one" "$out" '"code":"volume-source"'
+has "so is a missing one" "$out" '"code":"VOLUME_SOURCE"'
 volumes() { rec mount bind "$WORK/vol" /etc/passwd -; }
 out=$("$SHIM" run "$(plan_of b payload)" 2>&1)
 is "a folder on a file is refused" $? 125
@@ -132,5 +132,5 @@ printf '%5000s\njoe:x:1000:100::/:/bin/sh\n' x >"$evil/etc/passwd"
 timeout 10 "$SHIM" run "$(plan_of b payload)" >/dev/null 2>&1
 is "an overlong line is stepped over" $? 0
 unset APP_USER
-is "a root that is no folder is refused" "$(ROOT=$canary/file; "$SHIM" run --json "$(plan_of b payload)" 2>&1 | grep -o rootfs-failed)" rootfs-failed
+is "a root that is no folder is refused" "$(ROOT=$canary/file; "$SHIM" run --json "$(plan_of b payload)" 2>&1 | grep -o ROOTFS_FAILED)" ROOTFS_FAILED
 unset ROOT

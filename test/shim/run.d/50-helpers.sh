@@ -64,9 +64,9 @@ if [ -n "$unified" ] && mkdir "$unified/jetpack-test-$$" 2>/dev/null; then
     ok "and is removed" absent "$unified/jetpack-test-$$"
     "$SHIM" run --detach "$(plan_of e payload --daemon 100 --sleep 100)" >/dev/null
     is "the app is below it" "$(sed -n 's/^0:://p' "/proc/$(status_of e pid web)/cgroup")" "/jetpack-test-$$/web"
-    is "init beside it" "$(sed -n 's/^0:://p' "/proc/$(status_of e init pod)/cgroup")" "/jetpack-test-$$/_init"
+    is "init beside it" "$(sed -n 's/^0:://p' "/proc/$(status_of e init .pod)/cgroup")" "/jetpack-test-$$/_init"
     has "who enters is in the app's" "$("$SHIM" enter "$WORK/e.plan" web -- cat /proc/self/cgroup)" '0::/'
-    kill -KILL "$(status_of e supervisor pod)"
+    kill -KILL "$(status_of e supervisor .pod)"
     sleep 0.3
     is "a killed supervisor's cgroup does not hinder the next run" "$("$SHIM" run "$(plan_of e payload --stdout fine)")" fine
     ok "and is removed by it" absent "$unified/jetpack-test-$$"

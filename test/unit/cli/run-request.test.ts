@@ -11,7 +11,13 @@ describe('--volume', () => {
       source: '/srv/www',
       readOnly: true,
     });
-    expect(await parseVolume('tmp,kind=empty,mode=1777,uid=5,gid=6')).toEqual({ name: 'tmp', kind: 'empty', mode: '1777', uid: 5, gid: 6 });
+    expect(await parseVolume('tmp,kind=empty,mode=1777,uid=5,gid=6')).toEqual({
+      name: 'tmp',
+      kind: 'empty',
+      mode: '1777',
+      uid: 5,
+      gid: 6,
+    });
   });
 
   it.each([
@@ -38,9 +44,12 @@ describe('--mount', () => {
     expect(parseMount('www:/var/www')).toEqual({ volume: 'www', target: '/var/www' });
   });
 
-  it.each(['www', 'volume=www', 'volume=www,target=relative', 'target=/x'])('refuses %s', (text) => {
-    expect(() => parseMount(text)).toThrow();
-  });
+  it.each(['www', 'volume=www', 'volume=www,target=relative', 'target=/x'])(
+    'refuses %s',
+    (text) => {
+      expect(() => parseMount(text)).toThrow();
+    },
+  );
 });
 
 describe('flags of run', () => {
@@ -56,8 +65,16 @@ describe('flags of run', () => {
   });
 
   it('turns only the named parts of the isolation off', () => {
-    expect(options('--insecure-options=seccomp,paths a').isolation).toEqual({ capabilities: true, seccomp: false, paths: false });
-    expect(options('--insecure-options=all-run a').isolation).toEqual({ capabilities: false, seccomp: false, paths: false });
+    expect(options('--insecure-options=seccomp,paths a').isolation).toEqual({
+      capabilities: true,
+      seccomp: false,
+      paths: false,
+    });
+    expect(options('--insecure-options=all-run a').isolation).toEqual({
+      capabilities: false,
+      seccomp: false,
+      paths: false,
+    });
     expect(() => options('--insecure-options=everything a')).toThrow('has no "everything"');
   });
 

@@ -15,12 +15,18 @@ beforeEach(() => {
   file = path.join(dir, 'logs', 'web');
 });
 
-const line = (n: number, text: string, tag = 'F') => `2026-01-01T00:00:00.00000000${String(n)}Z stdout ${tag} ${text}\n`;
+const line = (n: number, text: string, tag = 'F') =>
+  `2026-01-01T00:00:00.00000000${String(n)}Z stdout ${tag} ${text}\n`;
 const texts = (log: AppLog) => log.read().map(({ text }) => text);
 
 describe('log lines', () => {
   it('are parsed with all spaces of their text', () => {
-    expect(parseLogLine('T stderr P  two  spaces ')).toEqual({ time: 'T', stream: 'stderr', text: ' two  spaces ', partial: true });
+    expect(parseLogLine('T stderr P  two  spaces ')).toEqual({
+      time: 'T',
+      stream: 'stderr',
+      text: ' two  spaces ',
+      partial: true,
+    });
     expect(parseLogLine('T stdout F ')).toMatchObject({ text: '', partial: false });
     expect(parseLogLine('nonsense')).toBeUndefined();
   });

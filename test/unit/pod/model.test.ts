@@ -29,13 +29,28 @@ describe('the status of an app', () => {
   const app = { name: 'web', imageId: 'sha512-0', imageName: 'web' };
 
   it('is told by the supervisor', () => {
-    const lines = parseStatusLines('state=exited\npid=12\nexit=137\nsignal=9\noom=1\nstarted=a\nfinished=b\n');
-    expect(appStatus(app, lines, false)).toMatchObject({ state: 'exited', pid: undefined, exitStatus: 137, signal: 9, oomKilled: true });
+    const lines = parseStatusLines(
+      'state=exited\npid=12\nexit=137\nsignal=9\noom=1\nstarted=a\nfinished=b\n',
+    );
+    expect(appStatus(app, lines, false)).toMatchObject({
+      state: 'exited',
+      pid: undefined,
+      exitStatus: 137,
+      signal: 9,
+      oomKilled: true,
+    });
   });
 
   it('is exited without a status when the supervisor was killed', () => {
-    expect(appStatus(app, parseStatusLines('state=running\npid=12\n'), false)).toMatchObject({ state: 'exited', pid: undefined, exitStatus: undefined });
-    expect(appStatus(app, parseStatusLines('state=running\npid=12\n'), true)).toMatchObject({ state: 'running', pid: 12 });
+    expect(appStatus(app, parseStatusLines('state=running\npid=12\n'), false)).toMatchObject({
+      state: 'exited',
+      pid: undefined,
+      exitStatus: undefined,
+    });
+    expect(appStatus(app, parseStatusLines('state=running\npid=12\n'), true)).toMatchObject({
+      state: 'running',
+      pid: 12,
+    });
   });
 
   it('is created before the first start', () => {
@@ -44,7 +59,13 @@ describe('the status of an app', () => {
 });
 
 describe('what gc does with a pod', () => {
-  const options = { gracePeriodMs: 1000, expirePreparedMs: 5000, markOnly: false, dryRun: false, nowMs: 0 };
+  const options = {
+    gracePeriodMs: 1000,
+    expirePreparedMs: 5000,
+    markOnly: false,
+    dryRun: false,
+    nowMs: 0,
+  };
 
   it.each([
     ['running', 1e9, false],

@@ -81,10 +81,14 @@ describe('the plan file', () => {
   });
 
   it('survives any argument without NUL', () => {
-    const text = fc.string({ unit: 'binary' }).filter((value) => !value.includes('\0') && value.isWellFormed());
+    const text = fc
+      .string({ unit: 'binary' })
+      .filter((value) => !value.includes('\0') && value.isWellFormed());
     fc.assert(
       fc.property(fc.array(text, { minLength: 1 }), (exec) => {
-        const found = decode(encodePlan({ ...plan, apps: [{ ...app, exec }] })).find(([key]) => key === 'exec');
+        const found = decode(encodePlan({ ...plan, apps: [{ ...app, exec }] })).find(
+          ([key]) => key === 'exec',
+        );
         expect(found).toEqual(['exec', ...exec]);
       }),
     );

@@ -37,7 +37,10 @@ const pod = (...apps: AppRequest[]): PodRequest => ({ apps, volumes: [], environ
 describe('reification', () => {
   it('makes a pod manifest that appc allows to the letter', () => {
     const { manifest } = reify({
-      apps: [app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) }), app({ name: 'two', exec: '/x' })],
+      apps: [
+        app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) }),
+        app({ name: 'two', exec: '/x' }),
+      ],
       volumes: [{ name: 'v', kind: 'empty', mode: '0700' } as never],
       environment: [{ name: 'A', value: 'b' }],
     });
@@ -47,7 +50,9 @@ describe('reification', () => {
   it('refuses names of apps and volumes that appc does not have', () => {
     expect(() => reify(pod(app({ name: 'Web' })))).toThrow('cannot be the name of an app');
     const volume = { name: 'v', kind: 'empty' } as never;
-    expect(() => reify({ ...pod(app()), volumes: [volume, volume] })).toThrow('volume "v" is there twice');
+    expect(() => reify({ ...pod(app()), volumes: [volume, volume] })).toThrow(
+      'volume "v" is there twice',
+    );
   });
 
   it('names apps after the last part of their image', () => {
@@ -71,9 +76,17 @@ describe('reification', () => {
   });
 
   it('refuses an image without a program unless one is named', () => {
-    const bare = { id, manifest: parseImageManifest({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'bare' }).manifest };
+    const bare = {
+      id,
+      manifest: parseImageManifest({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'bare' })
+        .manifest,
+    };
     expect(() => reify(pod(app({ image: bare })))).toThrow('names no program');
-    expect(reify(pod(app({ image: bare, exec: '/x' }))).manifest.apps[0]?.app).toMatchObject({ exec: ['/x'], user: '0', group: '0' });
+    expect(reify(pod(app({ image: bare, exec: '/x' }))).manifest.apps[0]?.app).toMatchObject({
+      exec: ['/x'],
+      user: '0',
+      group: '0',
+    });
   });
 
   it('lets the environment of the app beat that of the pod, and that the one of the image', () => {
@@ -94,7 +107,9 @@ describe('reification', () => {
   });
 
   it('fills a mount point without a volume with an empty one, and says so', () => {
-    const { manifest, warnings } = reify(pod(app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) })));
+    const { manifest, warnings } = reify(
+      pod(app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) })),
+    );
     expect(manifest.volumes).toEqual([{ name: 'data', kind: 'empty' }]);
     expect(manifest.apps[0]?.mounts).toEqual([{ volume: 'data', path: '/data' }]);
     expect(warnings.join()).toContain('no volume for mount point "data"');
@@ -102,7 +117,10 @@ describe('reification', () => {
 
   it('fills a mount point by the volume of its name, or by a mount at its path', () => {
     const points = image({ mountPoints: [{ name: 'data', path: '/data/' }] });
-    const named = reify({ ...pod(app({ image: points })), volumes: [{ name: 'data', kind: 'host', source: '/srv' } as never] });
+    const named = reify({
+      ...pod(app({ image: points })),
+      volumes: [{ name: 'data', kind: 'host', source: '/srv' } as never],
+    });
     expect(named.warnings).toEqual([]);
     const other = reify({
       ...pod(app({ image: points, mounts: [{ volume: 'other', target: '/data' }] })),
@@ -113,7 +131,9 @@ describe('reification', () => {
   });
 
   it('refuses a mount of a volume that is not there, and targets that overlap', () => {
-    expect(() => reify(pod(app({ mounts: [{ volume: 'x', target: '/x' }] })))).toThrow('wants volume "x"');
+    expect(() => reify(pod(app({ mounts: [{ volume: 'x', target: '/x' }] })))).toThrow(
+      'wants volume "x"',
+    );
     const volumes = [{ name: 'v', kind: 'empty' } as never];
     const mounts = [
       { volume: 'v', target: '/x' },
@@ -123,6 +143,8 @@ describe('reification', () => {
   });
 
   it('warns of a volume that nobody mounts', () => {
-    expect(reify({ ...pod(app()), volumes: [{ name: 'v', kind: 'empty' } as never] }).warnings).toEqual(['volume "v" is mounted nowhere']);
+    expect(
+      reify({ ...pod(app()), volumes: [{ name: 'v', kind: 'empty' } as never] }).warnings,
+    ).toEqual(['volume "v" is mounted nowhere']);
   });
 });

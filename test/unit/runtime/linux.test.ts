@@ -10,7 +10,8 @@ const app = (list: unknown[] = []) => ({ user: '0', group: '0', isolators: list 
 describe('capabilities', () => {
   it('have the numbers of the kernel', () => {
     expect(capabilityBit('CAP_CHOWN')).toBe(1n);
-    for (const text of ['net_raw', 'NET_RAW', 'CAP_NET_RAW', 'cap_net_raw']) expect(capabilityBit(text)).toBe(1n << 13n);
+    for (const text of ['net_raw', 'NET_RAW', 'CAP_NET_RAW', 'cap_net_raw'])
+      expect(capabilityBit(text)).toBe(1n << 13n);
     expect(capabilityBit('CAP_CHECKPOINT_RESTORE')).toBe(1n << 40n);
     expect(capabilityBit('CAP_NONSENSE')).toBeUndefined();
   });
@@ -47,23 +48,39 @@ describe('confinement of an app', () => {
   });
 
   it('loses only the parts that were turned off', async () => {
-    const confined = await runtime.confineApp('web', app(), { ...whole, seccomp: false, paths: false });
+    const confined = await runtime.confineApp('web', app(), {
+      ...whole,
+      seccomp: false,
+      paths: false,
+    });
     expect(confined).toMatchObject({ seccomp: undefined, mask: [], readonly: [] });
     expect(confined.caps).toBe((await runtime.confineApp('web', app(), whole)).caps);
   });
 
   it('obeys the manifest on new privileges', async () => {
-    const confined = await runtime.confineApp('web', app([{ name: 'os/linux/no-new-privileges', value: false }]), whole);
+    const confined = await runtime.confineApp(
+      'web',
+      app([{ name: 'os/linux/no-new-privileges', value: false }]),
+      whole,
+    );
     expect(confined.noNewPrivs).toBe(false);
   });
 
   it('reports isolators it does not know', async () => {
-    const confined = await runtime.confineApp('web', app([{ name: 'example/unheard-of', value: 1 }]), whole);
+    const confined = await runtime.confineApp(
+      'web',
+      app([{ name: 'example/unheard-of', value: 1 }]),
+      whole,
+    );
     expect(confined.report.ignored).toEqual(['example/unheard-of']);
   });
 
   it('refuses, by name, what it knows but cannot enforce', async () => {
-    const confined = runtime.confineApp('web', app([{ name: 'resource/block-iops', value: { default: true, limit: '5' } }]), whole);
+    const confined = runtime.confineApp(
+      'web',
+      app([{ name: 'resource/block-iops', value: { default: true, limit: '5' } }]),
+      whole,
+    );
     await expect(confined).rejects.toThrow('app web asks for resource/block-iops');
   });
 });

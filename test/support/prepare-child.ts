@@ -2,7 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import process from 'node:process';
 
-import { defaultSettings, mergeConfig, parseConfigFile, rootDatasetOf } from '../../src/host/config.ts';
+import {
+  defaultSettings,
+  mergeConfig,
+  parseConfigFile,
+  rootDatasetOf,
+} from '../../src/host/config.ts';
 import { createLayout } from '../../src/host/layout.ts';
 import { getImage } from '../../src/image/find.ts';
 import { getManifest } from '../../src/image/store.ts';
