@@ -132,7 +132,8 @@ function describeKeys() {
 
 /** Left column padded to one width; what does not fit into it puts its text on the next line. */
 function columns(rows) {
-  const width = Math.min(34, Math.max(0, ...rows.map(([left]) => left.length)));
+  const lengths = rows.map(([left]) => left.length).filter((length) => length <= 34);
+  const width = Math.max(0, ...lengths);
   return rows.map(([left, right]) => {
     if (right === '') return `  ${left}`;
     if (left.length > width) return `  ${left}\n  ${' '.repeat(width)}  ${right}`;
