@@ -32,7 +32,7 @@ done
 tools=$(cd "$tools" && pwd)
 
 say '[1/5] Debian packages'
-ensure_packages run build
+ensure_packages run build test
 say '[2/5] Node packages'
 ensure_node_modules
 say '[3/5] Build'
@@ -41,6 +41,14 @@ say '[4/5] The guest'
 "$tools/build-vm.sh"
 say '[5/5] Tests in the guest'
 cd "$project"
+# The guest has no network and sees this folder only: the whole distribution that the tests import comes along.
+debian=/var/cache/jetpack-test/debian-minbase.aci
+[ -e "$debian" ] || sh scripts/make-debian-aci.sh "$debian"
+mkdir -p .cache
+cp "$debian" .cache/
+JETPACK_TEST_CACHE=$project/.cache
+VM_ENV=JETPACK_TEST_CACHE
+export JETPACK_TEST_CACHE VM_ENV
 work=$(mktemp -d)
 : >"$work/counts"
 # in_guest SUITE [ARGUMENT…]: each in a guest of its own, so that one that brings it down does not take the other along.
