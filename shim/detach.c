@@ -16,9 +16,9 @@
 
 static int tell = -1;
 
-static int wait_for(int from, pid_t daemon, const char *uuid) {
+static int wait_for(int from, pid_t daemon, const char *uuid, bool json) {
     unsigned char code;
-    char line[48];
+    char line[64];
     struct text t = TEXT_ON(line);
     if (fd_read_all(from, &code, 1) != 1) {
         int status;
@@ -29,12 +29,13 @@ static int wait_for(int from, pid_t daemon, const char *uuid) {
     }
     if (code != 0)
         return code;
+    text_str(&t, json ? "{\"uuid\":\"" : "");
     text_str(&t, uuid);
-    text_str(&t, "\n");
+    text_str(&t, json ? "\"}\n" : "\n");
     return fd_write_all(STDOUT_FILENO, line, t.len) < 0 ? EXIT_SHIM : 0;
 }
 
-int detach_fork(const char *uuid) {
+int detach_fork(const char *uuid, bool json) {
     int ends[2];
     if (fd_pipe(ends, -1) < 0)
         return EXIT_SHIM;
@@ -43,7 +44,7 @@ int detach_fork(const char *uuid) {
         return EXIT_SHIM;
     if (pid > 0) {
         close(ends[1]);
-        return wait_for(ends[0], pid, uuid);
+        return wait_for(ends[0], pid, uuid, json);
     }
     close(ends[0]);
     tell = ends[1];

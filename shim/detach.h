@@ -8,8 +8,10 @@
 #ifndef JETPACK_DETACH_H
 #define JETPACK_DETACH_H
 
+#include <stdbool.h>
+
 /* In the parent: its exit status, 0 to 255. In the daemon: -1. Without memory or processes: 125. */
-int detach_fork(const char *uuid);
+int detach_fork(const char *uuid, bool json);
 /* Both do nothing in a process that is no daemon, or has told already. */
 void detach_ready(void);
 void detach_failed(int exit);

@@ -468,7 +468,7 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
                     "run it with --detach, and attach to one of its apps");
         return refuse(&problem);
     }
-    int code = options.detach ? detach_fork(plan.uuid) : -1;
+    int code = options.detach ? detach_fork(plan.uuid, options.json) : -1;
     if (code >= 0)
         return code; /* the parent, when the daemon has told */
     if (chdir("/") < 0)

@@ -57,3 +57,8 @@ export function findCommand(
   }
   return undefined;
 }
+
+/** Whether the word alone stands for several commands: `image`. */
+export function isTopic(word: string): boolean {
+  return commandTable.some(({ id }) => id.startsWith(`${word}:`));
+}

@@ -3,8 +3,9 @@ import type { Interfaces } from '@oclif/core';
 import { Config } from '@oclif/core/config';
 import { Help } from '@oclif/core/help';
 
-import { commandTable, findCommand } from './command-table.ts';
+import { commandTable, findCommand, isTopic } from './command-table.ts';
 import type { MainOptions } from './main.ts';
+import { unknownCommand } from './suggest.ts';
 
 export async function createFullConfig({ packageJson, root }: MainOptions): Promise<Config> {
   const commands = await Promise.all(
@@ -62,10 +63,13 @@ export async function createFullConfig({ packageJson, root }: MainOptions): Prom
 }
 
 export async function showHelp(options: MainOptions, argv: readonly string[]): Promise<void> {
-  const config = await createFullConfig(options);
-  const help = new Help(config);
   const words = argv.filter((word) => !word.startsWith('-'));
   const found = findCommand(words);
+  const topic = words[0];
+  if (found === undefined && topic !== undefined && !isTopic(topic)) throw unknownCommand(words);
+  const config = await createFullConfig(options);
+  config.userAgent = `jetpack ${options.packageJson.version}`;
+  const help = new Help(config);
   if (found === undefined) return help.showHelp(words.slice(0, 1));
   return help.showHelp([found.entry.id]);
 }

@@ -6,8 +6,8 @@ import process from 'node:process';
 
 import { Config } from '@oclif/core/config';
 
-import { UsageError } from '../errors.ts';
-import { findCommand, type CommandEntry } from './command-table.ts';
+import { findCommand, isTopic, type CommandEntry } from './command-table.ts';
+import { splitCommand } from './enter-grammar.ts';
 import type { PackageJson } from './package-json.ts';
 import { showError } from './show-error.ts';
 
@@ -35,9 +35,18 @@ function createLeanConfig({ packageJson, root }: MainOptions): Config {
   return config;
 }
 
-function wantsHelp(argv: readonly string[]): boolean {
+/** The words that are jetpack's own: those after `--`, and after the pod of `exec` and `enter`, belong to a program. */
+function ownWords(argv: readonly string[]): readonly string[] {
   const end = argv.indexOf('--');
-  const own = end === -1 ? argv : argv.slice(0, end);
+  const words = end === -1 ? argv : argv.slice(0, end);
+  const found = findCommand(words);
+  if (found?.entry.id !== 'exec' && found?.entry.id !== 'enter') return words;
+  const { own } = splitCommand(found.rest);
+  return [...words.slice(0, words.length - found.rest.length), ...own];
+}
+
+function wantsHelp(argv: readonly string[]): boolean {
+  const own = ownWords(argv);
   return own.includes('--help') || own.includes('-h') || own[0] === 'help' || own.length === 0;
 }
 
@@ -67,12 +76,10 @@ async function run(options: MainOptions): Promise<void> {
   }
   const found = findCommand(argv);
   if (found === undefined) {
-    const { suggest } = await import('./suggest.ts');
-    throw new UsageError(`there is no command "${argv[0] ?? ''}"`, {
-      remedies: [suggest(argv), 'see the commands with: jetpack --help'].filter(
-        (line) => line !== undefined,
-      ),
-    });
+    // `jetpack image` alone: its verbs.
+    if (argv.length === 1 && isTopic(argv[0] ?? ''))
+      return (await import('./help.ts')).showHelp(options, argv);
+    throw (await import('./suggest.ts')).unknownCommand(argv);
   }
   const command = await load(found.entry);
   command.id = found.entry.id;

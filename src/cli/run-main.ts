@@ -136,10 +136,11 @@ async function findPodToRun(
     ...defaults.one.keys(),
     ...defaults.many.keys(),
   ][0];
-  const wrong = fixed ?? perApp ?? (only.args === undefined ? undefined : '-');
+  const flag = fixed ?? perApp;
+  const wrong = flag === undefined ? (only.args === undefined ? undefined : '--') : `--${flag}`;
   if (wrong !== undefined) {
     throw new UsageError(
-      `--${wrong}: pod ${found.uuid} was prepared already, and keeps what it was prepared with`,
+      `${wrong}: pod ${found.uuid} was prepared already, and keeps what it was prepared with`,
       {
         remedies: [`jetpack run ${only.image}`, 'prepare another pod with these flags'],
       },

@@ -13,6 +13,17 @@ function isOclifUsage(error: Error): boolean {
   return 'oclif' in error;
 }
 
+/** oclif's own words, in ours. */
+function readOclif(text: string): string {
+  return text
+    .replace(/\nSee more help with --help$/, '')
+    .replace(/\n+Note: [\s\S]*$/, '')
+    .replace(/^Parsing (\S+) *\n\t/, '$1: ')
+    .replace(/^Nonexistent flags?: /, 'there is no flag ')
+    .replace(/\s*\n\s*/g, ' ')
+    .trim();
+}
+
 function isDiskFull(error: Error): boolean {
   return 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }
@@ -25,7 +36,7 @@ export function showError(error: Error, { json, debug, failureExit }: ShowOption
     fields = error.fields();
     status = error.exitCode;
   } else if (isOclifUsage(error)) {
-    const message = error.message.replace(/\nSee more help with --help$/, '').trim();
+    const message = readOclif(error.message);
     fields = { code: 'USAGE', message, remedies: ['see the usage with --help'] };
     status = EXIT.usage;
   } else if (isDiskFull(error)) {

@@ -3,33 +3,11 @@ import path from 'node:path';
 import { boolean, string } from '@oclif/core/flags';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
+import { splitCommand } from '../cli/enter-grammar.ts';
 import { isTerminal } from '../cli/output.ts';
 import { EXIT, PodError, UsageError } from '../errors.ts';
 import type { Argv } from '../exec/exec.ts';
 import { getPodApp } from '../pod/store.ts';
-
-const VALUE_FLAGS: ReadonlySet<string> = new Set([
-  '--user',
-  '--group',
-  '--working-dir',
-  '--set-env',
-  '--config',
-  '--option',
-  '-o',
-]);
-
-/** Flags end at the first word that is none: what comes after the pod is the command, with flags of its own. */
-function splitCommand(argv: readonly string[]): {
-  readonly own: string[];
-  readonly command: readonly string[];
-} {
-  let at = 0;
-  while (at < argv.length && (argv[at] ?? '').startsWith('-') && argv[at] !== '--') {
-    at += VALUE_FLAGS.has(argv[at] ?? '') ? 2 : 1;
-  }
-  const rest = argv.slice(at + 1);
-  return { own: argv.slice(0, at + 1), command: rest[0] === '--' ? rest.slice(1) : rest };
-}
 
 export default class Enter extends BaseCommand {
   static override summary = 'Run a command in a running app, or enter it';
@@ -50,9 +28,9 @@ Without a command it is the user's shell of the image's passwd, on a terminal wh
       summary: 'pass standard input on (it always is)',
       hidden: true,
     }),
-    user: string({ helpValue: 'NAME|UID|/PATH' }),
-    group: string({ helpValue: 'NAME|GID|/PATH' }),
-    'working-dir': string({ helpValue: '/PATH' }),
+    user: string({ helpValue: 'NAME|UID|/PATH', summary: "instead of the app's user" }),
+    group: string({ helpValue: 'NAME|GID|/PATH', summary: "instead of the app's group" }),
+    'working-dir': string({ helpValue: '/PATH', summary: "instead of the app's folder" }),
     'set-env': string({ multiple: true, multipleNonGreedy: true, helpValue: 'NAME=VALUE' }),
   };
 

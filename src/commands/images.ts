@@ -26,7 +26,7 @@ export default class Images extends BaseCommand {
     ...jsonFlag,
     full: boolean({ summary: 'whole ids and exact times' }),
     quiet: boolean({ char: 'q', summary: 'only the ids' }),
-    sort: string({ options: Object.keys(SORTS), default: 'age' }),
+    sort: string({ options: Object.keys(SORTS), default: 'age', summary: 'by what' }),
     'no-legend': boolean({ summary: 'no header' }),
   };
 

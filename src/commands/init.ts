@@ -5,7 +5,7 @@ import { string } from '@oclif/core/flags';
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { configSources, ensureRoot } from '../cli/context.ts';
 import { printAnswer, printJson, tell } from '../cli/output.ts';
-import { HostError } from '../errors.ts';
+import { HostError, UsageError } from '../errors.ts';
 import { createLinuxAccounts } from '../host/accounts.ts';
 import { CONFIG_FILE } from '../host/config.ts';
 import { initialise, parseSize, renderInitialiseStep } from '../host/initialise.ts';
@@ -28,16 +28,21 @@ With --pool-file it makes a pool on a file first, for hosts that have none (and 
       summary: 'a pool on this file, made when it is not there',
     }),
     'pool-size': string({
-      default: '10G',
       helpValue: 'SIZE',
-      summary: 'of a new file; it takes only the space that is used',
+      summary: 'of a new file (10G); it takes only the space that is used',
     }),
-    'pool-name': string({ default: 'jetpack', summary: 'its name' }),
+    'pool-name': string({ summary: 'its name (jetpack)' }),
   };
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(Init);
     ensureRoot();
+    for (const name of ['pool-size', 'pool-name'] as const) {
+      if (flags[name] === undefined || flags['pool-file'] !== undefined) continue;
+      throw new UsageError(`--${name} is for a pool on a file`, {
+        remedies: ['jetpack init --pool-file FILE'],
+      });
+    }
     const sources = configSources({ configFile: flags.config, overrides: flags.option ?? [] });
     // The file may not be there yet: this command writes it.
     const context = this.createContext(flags, { mayLackFile: true });
@@ -46,9 +51,9 @@ With --pool-file it makes a pool on a file first, for hosts that have none (and 
       flags['pool-file'] === undefined
         ? undefined
         : {
-            pool: flags['pool-name'],
+            pool: flags['pool-name'] ?? 'jetpack',
             file: flags['pool-file'],
-            sizeBytes: parseSize(flags['pool-size']),
+            sizeBytes: parseSize(flags['pool-size'] ?? '10G'),
           };
     const root = config['root.zfs'] ?? (await chooseRoot(poolFile?.pool, () => zfs.pools()));
     const layout = createLayout(root, config['root.mountpoint']);

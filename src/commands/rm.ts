@@ -16,7 +16,7 @@ export default class Rm extends BaseCommand {
   static override examples = [
     '<%= config.bin %> rm web',
     '<%= config.bin %> rm --force web db',
-    '<%= config.bin %> rm $(<%= config.bin %> list -q)',
+    '<%= config.bin %> rm --force $(<%= config.bin %> list -q)',
   ];
   static override flags = {
     ...jsonFlag,

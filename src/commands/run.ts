@@ -17,7 +17,7 @@ export const podFlags = {
   volume: string({
     multiple: true,
     helpValue: 'NAME,kind=host,source=/…|NAME,kind=empty',
-    summary: 'a volume of the pod',
+    summary: 'a volume of the pod; host: readOnly=, recursive=; empty: mode=, uid=, gid=',
   }),
   'set-env': string({
     multiple: true,
@@ -41,21 +41,28 @@ export const appFlags = {
   user: string({
     helpGroup: 'APP',
     helpValue: 'NAME|UID|/PATH',
-    summary: 'user, or the owner of a file of the image',
+    summary: 'user, or the owner of a file of the image; the group stays as it is',
   }),
   group: string({
     helpGroup: 'APP',
     helpValue: 'NAME|GID|/PATH',
     summary: 'group, or the group of a file of the image',
   }),
-  'working-dir': string({ helpGroup: 'APP', helpValue: '/PATH' }),
+  'working-dir': string({
+    helpGroup: 'APP',
+    helpValue: '/PATH',
+    summary: 'must exist in the image',
+  }),
   mount: string({
     helpGroup: 'APP',
     multiple: true,
-    helpValue: 'volume=NAME,target=/PATH',
+    helpValue: 'volume=NAME,target=/PATH|NAME:/PATH',
     summary: 'mount a volume of the pod',
   }),
-  'readonly-rootfs': boolean({ helpGroup: 'APP', summary: 'the root file system is read-only' }),
+  'readonly-rootfs': boolean({
+    helpGroup: 'APP',
+    summary: 'the root file system is read-only (=false: not)',
+  }),
   environment: string({
     helpGroup: 'APP',
     multiple: true,

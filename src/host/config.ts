@@ -195,11 +195,15 @@ function readConfigFile(file: string, mustExist: boolean): readonly Setting[] {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT' && !mustExist) return [];
-    throw new HostError(
-      'CONFIG_INVALID',
-      `cannot read ${file}: ${errnoOf(cause) ?? String(cause)}`,
-      { cause },
-    );
+    const why =
+      errnoOf(cause) === 'ENOENT' ? 'there is no such file' : (errnoOf(cause) ?? String(cause));
+    throw new HostError('CONFIG_INVALID', `cannot read the configuration ${file}: ${why}`, {
+      remedies: [
+        'name another with --config or JETPACK_CONF',
+        `or make it with: JETPACK_CONF=${file} jetpack init`,
+      ],
+      cause,
+    });
   }
   return parseConfigFile(text, file);
 }

@@ -26,7 +26,11 @@ export function getImage(ports: Ports, text: string): ImageMeta {
   const meta = findImage(ports, text);
   if (meta !== undefined) return meta;
   throw new ImageError('IMAGE_NOT_FOUND', `there is no image ${text}`, {
-    remedies: ['see what there is with: jetpack images', 'bring it in with: jetpack import FILE'],
+    remedies: [
+      'see what there is with: jetpack images',
+      'give at least two digits of an id',
+      'bring it in with: jetpack import FILE',
+    ],
   });
 }
 
