@@ -4,6 +4,7 @@
 filtered() {
     rec seccomp "$BPF"
     rec mount bind "$WORK/vol2" /tmp -
+    [ -z "${TOOL:-}" ] || rec mount bind "$TOOL" "$TOOL" ro
 }
 MORE=filtered MODE=ro ROOT=/
 under() { "$SHIM" run "$(plan_of f "$@")" 2>&1; }
@@ -20,6 +21,9 @@ for tool in node python3 java perl; do
     }
     path=$(readlink -f "$path")
     wanted=42
+    # One that is on a file system of its own is not in a bind of the root.
+    TOOL=
+    [ "$(stat -c %d "$path")" = "$(stat -c %d /)" ] || TOOL=$(dirname "$path")
     case $tool in
     node) out=$(under "$path" -e 'new (require("worker_threads").Worker)("console.log(6*7)",{eval:true})') ;;
     python3) out=$(under "$path" -c 'import threading,subprocess; t=threading.Thread(target=lambda: print(subprocess.run(["/bin/echo","42"],capture_output=True).stdout)); t.start(); t.join()') ;;
@@ -28,6 +32,7 @@ for tool in node python3 java perl; do
     esac
     has "$tool works, with threads and processes" "$out" "$wanted"
 done
+TOOL=
 if [ -x /usr/bin/su ]; then
     has "su works" "$(under /usr/bin/su -s /bin/sh nobody -c id)" nobody
 else
