@@ -37,6 +37,7 @@ say '[2/5] Node packages'
 ensure_node_modules
 say '[3/5] Build'
 ensure_build
+make -C shim payload >/dev/null
 say '[4/5] The guest'
 "$tools/build-vm.sh"
 say '[5/5] Tests in the guest'

@@ -16,7 +16,7 @@ export interface PodMeta {
 }
 
 /** The marker files of PLAN.md: at most one of them exists, and it is only ever renamed. */
-export const MARKERS = ['prepared', 'running', 'exited', 'garbage', 'deleting'] as const;
+export const MARKERS = ['running', 'exited', 'prepared', 'garbage', 'deleting'] as const;
 export type Marker = (typeof MARKERS)[number];
 
 export type PodState =

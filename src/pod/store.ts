@@ -72,34 +72,35 @@ function statOf(file: string): Stats | undefined {
   return statSync(file, { throwIfNoEntry: false });
 }
 
-function findMarker(names: readonly string[]): Marker | undefined {
-  return MARKERS.find((marker) => names.includes(marker));
+/** The marker that is there. Asking for each by its name is several times faster than reading the folder where that is FUSE. */
+function findMarker(
+  dir: string,
+): { readonly marker: Marker; readonly changedAtMs: number } | undefined {
+  for (const marker of MARKERS) {
+    const stat = statOf(path.join(dir, marker));
+    if (stat !== undefined) return { marker, changedAtMs: stat.mtimeMs };
+  }
+  return undefined;
 }
 
 /** Reads one pod; undefined when its folder is not there (any more). */
 export async function readPod(layout: Layout, uuid: string): Promise<Pod | undefined> {
   const dir = layout.dir.pod(uuid);
-  // A rename between two of our looks shows no marker at all: look again before believing that.
   for (let attempt = 0; ; attempt += 1) {
-    let names: string[];
-    try {
-      names = readdirSync(dir);
-    } catch (error) {
-      if (isGone(error)) return undefined;
-      throw error;
-    }
-    const marker = findMarker(names);
+    const found = findMarker(dir);
+    const marker = found?.marker;
     const leased = marker === undefined && (await isAnswered(layout.dir.lease(uuid)));
-    const mayAnswer = (marker === 'running' || marker === 'prepared') && names.includes('control');
-    const answers = mayAnswer && (await isAnswered(path.join(dir, 'control')));
-    const stat = statOf(marker === undefined ? dir : path.join(dir, marker));
-    const settled =
-      marker === undefined
-        ? leased || attempt > 1
-        : stat !== undefined && (answers || marker !== 'running' || attempt > 0);
-    if (!settled && attempt < 4) continue;
-    const state = podState({ marker, leased, answers, hasMeta: names.includes('meta.json') });
-    return { uuid, dir, state, meta: readMeta(dir), changedAtMs: stat?.mtimeMs ?? 0 };
+    const mayAnswer = marker === 'running' || marker === 'prepared';
+    const control = path.join(dir, 'control');
+    const answers = mayAnswer && statOf(control) !== undefined && (await isAnswered(control));
+    // A rename between two of our looks shows no marker, or one without its socket: look again before believing that.
+    const isDoubtful = (marker === undefined && !leased) || (marker === 'running' && !answers);
+    if (isDoubtful && attempt < 2) continue;
+    const folder = statOf(dir);
+    if (folder === undefined) return undefined;
+    const meta = readMeta(dir);
+    const state = podState({ marker, leased, answers, hasMeta: meta !== undefined });
+    return { uuid, dir, state, meta, changedAtMs: found?.changedAtMs ?? folder.mtimeMs };
   }
 }
 
