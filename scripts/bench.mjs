@@ -131,6 +131,8 @@ const jetpack = (...words) => [node, main, ...words];
 const conf_env = { JETPACK_CONF: conf };
 
 function setUp() {
+  // Before anything is mounted: a mount namespace keeps busy what was there when it was made.
+  peer([]);
   writeFileSync(conf, `root.zfs = ${dataset}\nroot.mountpoint = ${mountpoint}\n`);
   const ofOurOwn = [
     '--pool-file',

@@ -54,7 +54,10 @@ async function destroyDatasets({ zfs, layout }: DestroyPorts, uuid: string): Pro
     await zfs.rename(dataset, layout.dataset.trashed(uuid));
   } catch (cause) {
     throw new PodError('POD_CLEANUP_INCOMPLETE', `pod ${uuid}: its file systems are in use`, {
-      remedies: ['find the user with: fuser -vm', 'then: jetpack gc'],
+      remedies: [
+        `find who uses them: fuser -vm ${layout.dir.rootfs(uuid)}, or a process with a mount namespace of its own`,
+        'then: jetpack gc',
+      ],
       cause,
     });
   }
