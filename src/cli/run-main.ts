@@ -51,6 +51,7 @@ function openContext(options: RunOptions): Context {
 async function run(argv: readonly string[]): Promise<void> {
   const words = parseRunWords(argv);
   const options = parseRunOptions(words);
+  checkTerminal(options);
   const context = openContext(options);
   const again = await findPodToRun(context, words);
   if (again !== undefined) return replaceByShim(context, again, options);
@@ -149,13 +150,14 @@ async function findPodToRun(
   return found.planFile;
 }
 
+function checkTerminal({ tty, detach }: RunOptions): void {
+  if (!tty || detach || isTerminal(0)) return;
+  throw new UsageError('--tty needs a terminal, and standard input is none', {
+    remedies: ['leave --tty away, or detach with -d'],
+  });
+}
+
 /** From here on the process is the pod's supervisor. */
 function replaceByShim({ exec, runtime }: Context, planFile: string, options: RunOptions): never {
-  const tty = options.tty;
-  if (tty && !options.detach && !isTerminal(0)) {
-    throw new UsageError('--tty needs a terminal, and standard input is none', {
-      remedies: ['leave --tty away, or detach with -d'],
-    });
-  }
   return exec.replace(shimRunArgv(runtime.shim, planFile, options));
 }

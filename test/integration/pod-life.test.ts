@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
@@ -5,7 +6,13 @@ import process from 'node:process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { testPool } from '../support/environment.ts';
-import { JetpackHost, makeBusyboxAci, until, type Traces } from '../support/jetpack-host.ts';
+import {
+  JetpackHost,
+  PROJECT,
+  makeBusyboxAci,
+  until,
+  type Traces,
+} from '../support/jetpack-host.ts';
 
 const pool = testPool();
 
@@ -127,6 +134,49 @@ describe.skipIf(pool === undefined)('the life of a pod', () => {
       const done = run('--rm', 'busybox', '--', 'sh', '-c', 'yes 0123456789abcde | head -n 655360');
       expect(done.stdout).toHaveLength(10 * 1024 * 1024);
       expect(done.status).toBe(0);
+    });
+  });
+
+  describe('on a terminal', () => {
+    /** script(1) gives the program a terminal of its own, and types the input. */
+    function typed(words: readonly string[], input: string) {
+      const line = [process.execPath, path.join(PROJECT, 'dist/main.cjs'), ...words]
+        .map((word) => `'${word}'`)
+        .join(' ');
+      const done = spawnSync('/usr/bin/script', ['-qefc', line, '/dev/null'], {
+        input,
+        env: host.env,
+        encoding: 'utf8',
+        timeout: 60_000,
+      });
+      return { status: done.status, screen: done.stdout };
+    }
+
+    it('has one of its own, takes what is typed, and passes the status on', () => {
+      const { status: code, screen } = typed(
+        ['run', '-t', '-i', '--rm', 'busybox'],
+        'tty; echo "[$TERM]"; exit 5\n',
+      );
+      expect(screen).toContain('/dev/pts/0');
+      expect(code).toBe(5);
+    });
+
+    it('can be entered', () => {
+      host.must('run', '-d', '--name=inside', 'busybox', '--', 'sleep', '1000');
+      const { status: code, screen } = typed(
+        ['enter', 'inside'],
+        'echo uid=$(id -u) $(tty)\nexit 6\n',
+      );
+      expect(screen).toContain('uid=0 /dev/pts/');
+      expect(code).toBe(6);
+    });
+
+    it('is refused before anything is made where there is none', () => {
+      expect(run('-t', 'busybox')).toMatchObject({
+        status: 125,
+        stderr: expect.stringContaining('--tty needs a terminal') as string,
+      });
+      expect(host.traces()).toEqual(before);
     });
   });
 
