@@ -18,12 +18,13 @@ export function showLines(
   { prefix, timestamps, json }: Options,
 ): void {
   for (const { app, line } of entries) {
+    const bytes = Buffer.from(line.text, 'latin1');
     if (json) {
-      printRaw(`${JSON.stringify({ app, ...line })}\n`);
+      printRaw(`${JSON.stringify({ app, ...line, text: bytes.toString('utf8') })}\n`);
       continue;
     }
     const head = `${timestamps ? `${line.time} ` : ''}${prefix ? `${app}: ` : ''}`;
-    const text = `${head}${line.text}${line.partial ? '' : '\n'}`;
+    const text = Buffer.concat([Buffer.from(head), bytes, Buffer.from(line.partial ? '' : '\n')]);
     if (line.stream === 'stderr') tellRaw(text);
     else printRaw(text);
   }

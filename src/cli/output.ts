@@ -4,8 +4,8 @@ import process from 'node:process';
 
 import { errnoOf } from '../errors.ts';
 
-function write(fd: 1 | 2, text: string): void {
-  const bytes = Buffer.from(text, 'utf8');
+function write(fd: 1 | 2, text: string | Uint8Array): void {
+  const bytes = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
   let offset = 0;
   while (offset < bytes.length) {
     try {
@@ -33,11 +33,11 @@ export function tell(text: string): void {
 }
 
 /** As it is: bytes of an app. */
-export function printRaw(text: string): void {
+export function printRaw(text: string | Uint8Array): void {
   write(1, text);
 }
 
-export function tellRaw(text: string): void {
+export function tellRaw(text: string | Uint8Array): void {
   write(2, text);
 }
 

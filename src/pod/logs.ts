@@ -10,6 +10,7 @@ export interface LogLine {
   /** RFC 3339 with nanoseconds. */
   readonly time: string;
   readonly stream: LogStream;
+  /** The bytes that the app wrote, one for each character (latin1): they need not be UTF-8. */
   readonly text: string;
   /** The app wrote no newline after it (yet). */
   readonly partial: boolean;
@@ -45,7 +46,7 @@ class LogFile {
       const data = Buffer.concat([this.#rest, chunk.subarray(0, count)]);
       let start = 0;
       for (let end = data.indexOf(10); end !== -1; end = data.indexOf(10, start)) {
-        const parsed = parseLogLine(data.toString('utf8', start, end));
+        const parsed = parseLogLine(data.toString('latin1', start, end));
         if (parsed !== undefined) lines.push(parsed);
         start = end + 1;
       }

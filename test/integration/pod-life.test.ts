@@ -304,6 +304,23 @@ describe.skipIf(pool === undefined)('the life of a pod', () => {
       expect(host.must('logs', '--tail=1', 'chatty')).toBe('line 3');
     });
 
+    it('keeps every byte that its apps wrote', () => {
+      run(
+        '--name=bytes',
+        'busybox',
+        '--',
+        'sh',
+        '-c',
+        String.raw`printf '\377\000\303\251 \033[1m\n'`,
+      );
+      const child = spawnSync(
+        process.execPath,
+        [path.join(PROJECT, 'dist/main.cjs'), 'logs', 'bytes'],
+        { env: host.env },
+      );
+      expect(child.stdout.toString('hex')).toBe('ff00c3a9201b5b316d0a');
+    });
+
     it('takes signals for its apps', () => {
       run(
         '-d',
