@@ -127,6 +127,7 @@ static void send_window(void) {
 }
 
 static void carry(bool tty) {
+    poller_init(8);
     while (!leaving && ended_by == 0 && (sinks[0] >= 0 || rings[1].len > 0 || rings[2].len > 0)) {
         bool room = ring_room(&rings[1]) >= PIECE && ring_room(&rings[2]) >= PIECE;
         if (resized != 0 && tty) {

@@ -14,6 +14,7 @@
 
 #include "fd.h"
 #include "frame.h"
+#include "keep.h"
 #include "poller.h"
 #include "ring.h"
 #include "streams.h"
@@ -41,11 +42,13 @@ struct connection {
 /* Untouched pages cost nothing; those of a closed connection are given back. */
 static _Alignas(4096) char outputs[CONNECTIONS_MAX][OUTPUT_MAX];
 static _Alignas(4096) char inputs[CONNECTIONS_MAX][REQUEST_MAX];
-static struct connection connections[CONNECTIONS_MAX];
-static struct pod *pod;
+static KEPT struct connection *connections; /* CONNECTIONS_MAX of them */
+static KEPT struct pod *pod;
 
 void control_init(struct pod *p) {
-    pod = p; /* all zero is a free connection: nothing else is touched before it is needed */
+    pod = p;
+    /* All zero is a free connection: nothing is touched before it is needed. */
+    connections = keep_room(CONNECTIONS_MAX * sizeof *connections);
 }
 
 static void drop(struct connection *c) {
@@ -56,7 +59,8 @@ static void drop(struct connection *c) {
         continue;
     fd_close(&c->fd);
     c->mode = FREE;
-    (void)madvise(outputs[i], OUTPUT_MAX, MADV_DONTNEED);
+    (void)madvise(outputs[i], sizeof outputs[i], MADV_DONTNEED);
+    (void)madvise(inputs[i], sizeof inputs[i], MADV_DONTNEED);
 }
 
 static void flush(struct connection *c) {
@@ -117,12 +121,13 @@ static unsigned find_app(const char *name) {
 }
 
 static void do_status(struct connection *c) {
-    static char room[1200];
-    struct text t = TEXT_ON(room);
+    /* The request is not needed any more, and its pages go with the connection. */
+    char *room = inputs[c - connections];
+    struct text t = {room, sizeof inputs[0], 0, false};
     pod_status_text(pod, &t);
     bool fits = queue(c, room, t.len);
     for (unsigned i = 0; fits && i < pod->plan->app_count; i++) {
-        t = TEXT_ON(room);
+        t = (struct text){room, sizeof inputs[0], 0, false};
         text_pair(&t, "app", pod->plan->apps[i]->name);
         pod_app_text(&pod->apps[i], &t);
         fits = queue(c, room, t.len);

@@ -13,10 +13,17 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "keep.h"
 #include "text.h"
+
+#define ROOM 8192
+
+static KEPT char *room; /* for the lines of one chunk */
 
 int log_open(struct log *log, int dir, const char *name, uint64_t max, unsigned keep) {
     struct stat st;
+    if (room == NULL)
+        room = keep_room(ROOM);
     int fd = openat(dir, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return -errno;
@@ -75,8 +82,7 @@ static int put(struct log *log, const struct text *lines) {
 }
 
 int log_write(struct log *log, bool stderr_stream, const char *bytes, size_t n) {
-    static char room[8192];
-    struct text lines = TEXT_ON(room);
+    struct text lines = {room, ROOM, 0, false};
     char head[64];
     struct text stamp = TEXT_ON(head);
     struct timespec now;
@@ -89,7 +95,7 @@ int log_write(struct log *log, bool stderr_stream, const char *bytes, size_t n) 
     while (n > 0) {
         const char *feed = memchr(bytes, '\n', n);
         size_t length = feed != NULL ? (size_t)(feed - bytes) : n;
-        if (lines.len + stamp.len + length + 4 > sizeof room) {
+        if (lines.len + stamp.len + length + 4 > ROOM) {
             int r = put(log, &lines);
             result = result != 0 ? result : r;
             lines.len = 0;

@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "keep.h"
 
-static const char *came_from; /* the marker that the claim found */
+static KEPT const char *came_from; /* the marker that the claim found */
 
 /* A path of at most 108 bytes for a name in a folder that is only a descriptor. */
 static void socket_address(struct sockaddr_un *address, int dir, const char *name) {
@@ -93,6 +94,7 @@ int pod_claim(struct pod *pod) {
     int r;
     pod->listener = pod->status_dir = pod->log_dir = -1;
     pod->exit = -1;
+    pod->apps = keep_room(pod->plan->app_count * sizeof *pod->apps);
     pod->dir = open(pod->plan->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (pod->dir < 0)
         return -errno;

@@ -39,8 +39,8 @@ struct pod {
     pid_t supervisor, init;
     char boot[40];
     struct timespec started, finished;
-    int exit; /* -1 while it runs */
-    struct app_run apps[PLAN_APPS_MAX];
+    int exit;             /* -1 while it runs */
+    struct app_run *apps; /* as many as the plan has */
 };
 
 /* Names of the markers, in the order of a pod's life. */

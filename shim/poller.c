@@ -7,18 +7,24 @@
 #include <limits.h>
 #include <poll.h>
 
-#include "plan.h"
+#include "keep.h"
 
-#define WATCHES_MAX (PLAN_APPS_MAX * 3 + 64)
-
-static struct {
+struct call {
     poller_fn *fn;
     unsigned which;
-} calls[WATCHES_MAX];
-/* After it: what a pod of few apps uses of both lies on one page. */
-static struct pollfd set[WATCHES_MAX];
-static nfds_t count;
-static long long until;
+};
+
+static KEPT struct call *calls;
+static KEPT struct pollfd *set;
+static KEPT nfds_t max;
+static KEPT nfds_t count;
+static KEPT long long until;
+
+void poller_init(unsigned watches) {
+    max = watches;
+    calls = keep_room(max * sizeof *calls);
+    set = keep_room(max * sizeof *set);
+}
 
 long long poller_now(void) {
     struct timespec t;
@@ -27,7 +33,7 @@ long long poller_now(void) {
 }
 
 void poller_watch(int fd, short events, poller_fn *fn, unsigned which) {
-    if (fd < 0 || count == WATCHES_MAX)
+    if (fd < 0 || count == max)
         return;
     set[count] = (struct pollfd){.fd = fd, .events = events};
     calls[count].fn = fn;

@@ -15,6 +15,7 @@
 
 #include "control.h"
 #include "fd.h"
+#include "keep.h"
 #include "poller.h"
 #include "report.h"
 #include "ring.h"
@@ -33,7 +34,7 @@ struct sink {
 static char sink_room[2][2 * CHUNK];
 static char input_room[2 * CHUNK];
 
-static struct {
+static KEPT struct {
     struct pod *pod;
     struct streams_setup setup;
     struct sink sinks[2];
@@ -42,8 +43,9 @@ static struct {
     bool stdin_open;  /* our own still gives */
     int master;
     long long master_retry;
-    int in[PLAN_APPS_MAX];
-    int out[PLAN_APPS_MAX][2];
+    char *chunk;
+    int *in; /* of each app */
+    int (*out)[2];
 } s;
 
 /*
@@ -64,6 +66,9 @@ static void open_sink(struct sink *sink, int fd, const char *path) {
 
 void streams_init(struct pod *pod, const struct streams_setup *setup) {
     s.pod = pod;
+    s.chunk = keep_room(CHUNK);
+    s.in = keep_room(pod->plan->app_count * sizeof *s.in);
+    s.out = keep_room(pod->plan->app_count * sizeof *s.out);
     s.setup = *setup;
     s.master = -1;
     s.stdin_open = setup->read_stdin;
@@ -178,12 +183,11 @@ static void deliver(unsigned app, unsigned stream, const char *bytes, size_t n) 
 
 /* One chunk. False when there is nothing now. */
 static bool read_stream(unsigned app, unsigned stream) {
-    static char chunk[CHUNK]; /* not on the stack, where it would stay resident */
     bool terminal = s.master >= 0;
     int *fd = terminal ? &s.master : &s.out[app][stream];
-    ssize_t n = read(*fd, chunk, sizeof chunk);
+    ssize_t n = read(*fd, s.chunk, CHUNK);
     if (n > 0) {
-        deliver(app, stream, chunk, (size_t)n);
+        deliver(app, stream, s.chunk, (size_t)n);
         return true;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -183,6 +183,7 @@ static int exit_of(int status) {
 static int carry(int *to_app) {
     long long until = 0;
     relay_use(relays, RELAYS);
+    poller_init(1 + 2 * RELAYS);
     for (;;) {
         if (child_status >= 0) {
             /* Others may hold the other ends; what is there now is read, then it is over. */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "../fd.h"
+#include "../keep.h"
 #include "../report.h"
 #include "context.h"
 #include "launch.h"
@@ -42,10 +43,17 @@ struct task {
     struct context context;
 };
 
+/* What poll(2) looks at, and whose it is. */
+struct watch {
+    struct pollfd *set;
+    unsigned *owner;
+};
+
 /* Static: one pod per process, and nothing on a stack that 64 apps could overflow. */
-static struct task tasks[PLAN_APPS_MAX];
-static const struct init *self;
-static bool stopping;
+static KEPT struct task *tasks;
+static KEPT struct watch watch;
+static KEPT const struct init *self;
+static KEPT bool stopping;
 
 static void tell(const struct wire *w) {
     if (fd_send(self->channel, w, sizeof *w, -1) < 0)
@@ -88,7 +96,7 @@ static void sort(int *list, size_t n) {
 
 /* Closes whatever belongs to the supervisor: its log files, sockets, terminal, folders. */
 static void keep_own_files(void) {
-    static int keep[4 + PLAN_APPS_MAX * 4];
+    int keep[4 + PLAN_APPS_MAX * 4]; /* on the stack, which trim() gives back */
     size_t n = 0;
     keep[n++] = self->channel;
     for (size_t i = 0; i < self->plan->app_count; i++) {
@@ -215,10 +223,10 @@ static void hear(unsigned index) {
         return;
     }
     if (t->phase == MAIN) {
-        trim();
         w = (struct wire){.kind = WIRE_STARTED, .app = (uint16_t)index};
         if (fd_send_pid(self->channel, &w, sizeof w, t->pid) < 0)
             _exit(EXIT_SHIM);
+        trim();
     }
 }
 
@@ -344,8 +352,8 @@ static bool all_done(void) {
 }
 
 static void wait_for_something(int signals) {
-    static struct pollfd set[2 + PLAN_APPS_MAX];
-    static unsigned owner[2 + PLAN_APPS_MAX];
+    struct pollfd *set = watch.set;
+    unsigned *owner = watch.owner;
     nfds_t n = 2;
     set[0] = (struct pollfd){.fd = self->channel, .events = POLLIN};
     set[1] = (struct pollfd){.fd = signals, .events = POLLIN};
@@ -377,6 +385,9 @@ _Noreturn void init_main(const struct init *init) {
     struct wire problem = {0};
     sigset_t children;
     self = init;
+    tasks = keep_room(init->plan->app_count * sizeof *tasks);
+    watch.set = keep_room((2 + init->plan->app_count) * sizeof *watch.set);
+    watch.owner = keep_room((2 + init->plan->app_count) * sizeof *watch.owner);
     watch_supervisor();
     self_forget("jetpack-init");
     umask(0);

@@ -20,7 +20,7 @@ struct init {
     const struct plan *plan;
     int channel; /* SOCK_SEQPACKET to the supervisor */
     bool tty;
-    struct init_app apps[PLAN_APPS_MAX];
+    struct init_app *apps; /* as many as the plan has */
 };
 
 /*

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../fd.h"
+#include "../keep.h"
 #include "sys.h"
 
 #ifndef MFD_EXEC
@@ -101,7 +102,7 @@ static int become_copy(char **argv) {
     return r;
 }
 
-static char **own_argv;
+static KEPT char **own_argv;
 
 static void overwrite(char **strings) {
     for (; strings != NULL && *strings != NULL; strings++)

@@ -27,6 +27,7 @@
 #include "../control.h"
 #include "../detach.h"
 #include "../fd.h"
+#include "../keep.h"
 #include "../load.h"
 #include "../poller.h"
 #include "../streams.h"
@@ -39,23 +40,25 @@
 #include "trim.h"
 
 #define KILL_AGAIN_MS 1000
+/* Beside the three of each app: connections, signals, our own stdio. */
+#define WATCHES 64
 /* How long the end of a pod waits for a slow terminal before it is recorded. */
 #define DRAIN_MS 200
 
-static struct plan plan;
-static struct pod pod;
-static struct init init;
-static struct cgroups cgroups;
-static struct sock_fprog filters[PLAN_APPS_MAX];
-static struct run_options options;
-static int channel = -1;
-static int signals = -1;
-static bool stopping;
-static long long kill_at; /* 0: no deadline */
-static int status = -1;   /* of the first app that failed */
-static unsigned started;
-static int init_status = -1;
-static bool impatient; /* a signal came after the pod's end */
+static KEPT struct plan plan;
+static KEPT struct pod pod;
+static KEPT struct init init;
+static KEPT struct cgroups cgroups;
+static KEPT struct sock_fprog *filters; /* of each app */
+static KEPT struct run_options options;
+static KEPT int channel = -1;
+static KEPT int signals = -1;
+static KEPT bool stopping;
+static KEPT long long kill_at; /* 0: no deadline */
+static KEPT int status = -1;   /* of the first app that failed */
+static KEPT unsigned started;
+static KEPT int init_status = -1;
+static KEPT bool impatient; /* a signal came after the pod's end */
 
 static void tell_init(enum wire_kind kind, unsigned app, int value) {
     struct wire w = {.kind = (uint8_t)kind, .app = (uint16_t)app, .value = value};
@@ -458,6 +461,9 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     options = *wanted;
     if (!plan_load(plan_path, &plan, &problem))
         return refuse(&problem);
+    filters = keep_room(plan.app_count * sizeof *filters);
+    init.apps = keep_room(plan.app_count * sizeof *init.apps);
+    poller_init((unsigned)plan.app_count * 3 + WATCHES);
     for (unsigned i = 0; i < plan.app_count; i++) {
         if (!filter_load(plan.apps[i], &filters[i], &problem))
             return refuse(&problem);

@@ -17,7 +17,7 @@
 
 #define PAGE ((uintptr_t)4096)
 #define STACK ((uintptr_t)65536)
-#define CALLS ((uintptr_t)1024) /* more than the calls made here need */
+#define CALLS ((uintptr_t)512) /* more than the calls made here need */
 
 /* Made by the linker: the first byte of the program. */
 extern const char __executable_start[];
