@@ -220,6 +220,8 @@ static void on_frame(void *context, const struct frame *f) {
 static void read_frames(struct connection *c) {
     char chunk[REQUEST_MAX];
     size_t room = streams_input_room();
+    if (room == 0)
+        return; /* another client of this round filled it */
     ssize_t n = recv(c->fd, chunk, room < sizeof chunk ? room : sizeof chunk, MSG_DONTWAIT);
     if (n > 0) {
         if (!frame_read(&c->frames, chunk, (size_t)n, on_frame, c))

@@ -90,6 +90,17 @@ static void read_boot_id(struct pod *pod) {
     fd_close(&fd);
 }
 
+/* Should this run be killed before it writes its own, the status must not be that of the last. */
+static void forget_last_run(const struct pod *pod) {
+    int dir = subfolder(pod->dir, "status");
+    if (dir < 0)
+        return;
+    (void)unlinkat(dir, ".pod", 0);
+    for (unsigned i = 0; i < pod->plan->app_count; i++)
+        (void)unlinkat(dir, pod->plan->apps[i]->name, 0);
+    close(dir);
+}
+
 int pod_claim(struct pod *pod) {
     int r;
     pod->listener = pod->status_dir = pod->log_dir = -1;
@@ -106,6 +117,7 @@ int pod_claim(struct pod *pod) {
     else
         r = bind_control(pod);
     if (r == 0) {
+        forget_last_run(pod);
         r = take_marker(pod);
         if (r < 0)
             pod_close_control(pod);

@@ -213,7 +213,11 @@ void streams_drain(unsigned app) {
             continue;
         for (unsigned stream = 0; stream < 2; stream++) {
             bool more = s.master >= 0 ? stream == 0 : s.out[i][stream] >= 0;
-            while (more && sinks_ready()) {
+            /* What is there now, and no more: somebody may go on writing for ever. */
+            int left = 0;
+            if (more && ioctl(s.master >= 0 ? s.master : s.out[i][stream], FIONREAD, &left) < 0)
+                left = CHUNK;
+            for (int rounds = left / CHUNK + 1; more && rounds > 0 && sinks_ready(); rounds--) {
                 more = read_stream(i, stream);
                 if (s.sinks[stream].ring.len > 0)
                     sink_flush(&s.sinks[stream]);
@@ -294,6 +298,8 @@ static void on_stdin(unsigned which, short events) {
     size_t room = streams_input_room();
     (void)which;
     (void)events;
+    if (room == 0)
+        return; /* a client of this round filled it */
     ssize_t n = read(STDIN_FILENO, chunk, room < sizeof chunk ? room : sizeof chunk);
     if (n > 0) {
         streams_input(chunk, (size_t)n);

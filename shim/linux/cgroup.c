@@ -70,13 +70,41 @@ static bool fail(struct problem *problem, const char *what, const char *thing, i
     return false;
 }
 
-bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem) {
-    const char *file = NULL;
+void cgroup_none(struct cgroups *g) {
     g->pod = g->init = -1;
     for (unsigned i = 0; i < PLAN_APPS_MAX; i++)
         g->apps[i] = -1;
+}
+
+/*
+ * The folder of all pods, with its controllers: they are gone after a reboot. What cannot be turned
+ * on matters only to those who need it, and they are told.
+ */
+static void make_parent(const char *path) {
+    static const char *const controllers[] = {"+cpu", "+io", "+memory", "+pids"};
+    char parent[4096];
+    for (int up = 1; up >= 0; up--) { /* first its own parent hands the controllers out, then it */
+        struct text t = TEXT_ON(parent);
+        text_str(&t, path);
+        for (int i = 0; i <= up; i++) {
+            char *slash = strrchr(parent, '/');
+            if (slash == NULL || slash == parent)
+                return;
+            *slash = '\0';
+        }
+        int dir = up == 1 ? open_dir(AT_FDCWD, parent) : make_dir(AT_FDCWD, parent);
+        for (size_t i = 0; dir >= 0 && i < sizeof controllers / sizeof controllers[0]; i++)
+            (void)put(dir, "cgroup.subtree_control", controllers[i]);
+        fd_close(&dir);
+    }
+}
+
+bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem) {
+    const char *file = NULL;
+    cgroup_none(g);
     if (plan->cgroup == NULL)
         return true;
+    make_parent(plan->cgroup);
     g->pod = make_dir(AT_FDCWD, plan->cgroup);
     if (g->pod < 0)
         return fail(problem, "cannot make the cgroup", plan->cgroup, g->pod);

@@ -21,7 +21,10 @@ struct cgroups {
     int apps[PLAN_APPS_MAX];
 };
 
-/* All descriptors -1 when the plan has no cgroup. Errors: false, and the problem is filled. */
+/* All descriptors -1: before anything can fail. */
+void cgroup_none(struct cgroups *g);
+/* All descriptors -1 when the plan has no cgroup. Makes the folder above the pod's too. Errors:
+ * false, and the problem is filled. */
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem);
 /* Whether the kernel has killed something of the app for its memory. */
 bool cgroup_saw_oom(const struct cgroups *g, unsigned app);

@@ -79,6 +79,8 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
     /* 6. As the user, if root could not (a network file system that squashes root). */
     if (!there && chdir(cwd) < 0)
         return problem_at(problem, STEP_CWD, 0, errno);
+    if (!sys_cwd_is_inside())
+        return problem_at(problem, STEP_CWD, 0, EXDEV);
     umask(022);
     /* 7. After the ids, which clear it. */
     if (die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

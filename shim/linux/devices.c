@@ -46,9 +46,19 @@ static int bind_on(int dev, const char *name, int tree) {
     return r;
 }
 
+/* A mount of its own for the node: /dev itself becomes nodev, and the node must not. */
+static int set_apart(int dev, const char *name) {
+    int tree = sys_open_tree(dev, name, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+    int onto = openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int r = tree < 0 ? tree : onto < 0 ? -errno : sys_move_mount(tree, onto);
+    fd_close(&onto);
+    fd_close(&tree);
+    return r;
+}
+
 static int make_node(int dev, const struct node *n) {
     if (mknodat(dev, n->name, S_IFCHR | n->mode, makedev(n->major, n->minor)) == 0)
-        return 0;
+        return set_apart(dev, n->name);
     if (errno != EPERM)
         return -errno;
     int tree = sys_open_tree(AT_FDCWD, n->host, OPEN_TREE_CLONE);
@@ -122,7 +132,11 @@ static bool populate(int dev, bool tty, int *master, struct wire *problem) {
     }
     int r = tty ? make_terminal(dev, pts, master) : make_node(dev, &no_console);
     fd_close(&pts);
-    return r == 0 || problem_at(problem, STEP_BASE, BASE_CONSOLE, r);
+    if (r != 0)
+        return problem_at(problem, STEP_BASE, BASE_CONSOLE, r);
+    /* An app with CAP_MKNOD may make any node; on a file system of its own it must open none. */
+    r = sys_mount_setattr(dev, 0, MOUNT_ATTR_NODEV, 0);
+    return r == 0 || problem_at(problem, STEP_BASE, BASE_DEV, r);
 }
 
 bool devices_make(int root, bool tty, int *master, struct wire *problem) {

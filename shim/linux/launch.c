@@ -233,13 +233,26 @@ static void reset_signals(void) {
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * From here on words of the image are resolved: its working directory, its program, the files that
+ * tell users. What is open and leads out of its root must be closed by now, or
+ * /proc/self/fd/N would be a way to the host (CVE-2024-21626).
+ */
+static bool only_report(const struct launch *l, struct wire *problem) {
+    unsigned report = (unsigned)l->report;
+    int r = report > 3 ? sys_close_range(3, report - 1, 0) : 0;
+    if (r == 0)
+        r = sys_close_range(report + 1, ~0u, 0);
+    return r == 0 || problem_at(problem, STEP_SESSION, 0, r);
+}
+
 _Noreturn void launch(const struct launch *l) {
     struct wire problem = {0};
     struct identity id;
     static char room[4096 + 256];
     const char *program = NULL;
-    if (!join(l, &problem) || !stdio(l, &problem) || !limits(l->app, &problem) ||
-        !names(l, &id, &problem) || !hand_over_stdio(l, &id, &problem))
+    if (!join(l, &problem) || !stdio(l, &problem) || !only_report(l, &problem) ||
+        !limits(l->app, &problem) || !names(l, &id, &problem) || !hand_over_stdio(l, &id, &problem))
         give_up(l, &problem);
     char **env = environment(l, &id);
     struct plan_words argv = l->argv;
@@ -248,6 +261,10 @@ _Noreturn void launch(const struct launch *l) {
         argv = (struct plan_words){shell, 1};
     if (chdir(l->cwd) < 0 && errno != EACCES) {
         problem_at(&problem, STEP_CWD, 0, errno);
+        give_up(l, &problem);
+    }
+    if (!sys_cwd_is_inside()) {
+        problem_at(&problem, STEP_CWD, 0, EXDEV);
         give_up(l, &problem);
     }
     int r = find_program(argv.v[0], env, room, sizeof room, &program);

@@ -308,8 +308,12 @@ static bool start_init(struct problem *problem) {
     init.channel = pair[1];
     init.plan = &plan;
     init.tty = options.tty;
-    if (setsockopt(channel, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
-        return fail(problem, "SOCKET_FAILED", "cannot make a socket", errno);
+    if (setsockopt(channel, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0) {
+        int error = errno;
+        close_init_ends();
+        fd_close(&channel);
+        return fail(problem, "SOCKET_FAILED", "cannot make a socket", error);
+    }
     struct sys_clone how = {CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                                 (plan.own_net ? (uint64_t)CLONE_NEWNET : 0),
                             cgroups.init};
@@ -319,6 +323,9 @@ static bool start_init(struct problem *problem) {
         init_main(&init);
     }
     if (pid < 0) {
+        /* Our own copy of init's end would keep us listening for ever. */
+        close_init_ends();
+        fd_close(&channel);
         problem_set(problem, EXIT_SHIM, "NAMESPACE_FAILED", "cannot make the pod's namespaces",
                     NULL, -pid, "run as root, on a kernel with namespaces");
         return false;
@@ -459,6 +466,7 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     static struct problem problem;
     struct streams_setup streams = {0};
     options = *wanted;
+    cgroup_none(&cgroups);
     if (!plan_load(plan_path, &plan, &problem))
         return refuse(&problem);
     filters = keep_room(plan.app_count * sizeof *filters);

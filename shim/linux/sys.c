@@ -161,3 +161,10 @@ int sys_mount_id(const char *path, uint64_t *id) {
     *id = st.stx_mnt_id;
     return (st.stx_mask & STATX_MNT_ID) != 0 ? 0 : -ENOSYS;
 }
+
+bool sys_cwd_is_inside(void) {
+    static char path[4096];
+    long n = syscall(SYS_getcwd, path, sizeof path);
+    /* A path that is too long for the buffer is one from the root down. */
+    return n > 0 ? path[0] == '/' : errno == ERANGE || errno == ENAMETOOLONG;
+}

@@ -7,6 +7,7 @@
 #ifndef JETPACK_SYS_H
 #define JETPACK_SYS_H
 
+#include <stdbool.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,8 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64
 int sys_open_tree(int dir, const char *path, unsigned flags);
 /* Mounts the detached or open tree `from` on the open file or folder `onto`. */
 int sys_move_mount(int from, int onto);
+/* Whether the working directory is below the root: the kernel calls any other "(unreachable)". */
+bool sys_cwd_is_inside(void);
 int sys_mount_setattr(int fd, unsigned at_flags, uint64_t set, uint64_t propagation);
 int sys_mount(const char *source, const char *target, const char *type, unsigned long flags,
               const char *data);

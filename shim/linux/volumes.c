@@ -14,11 +14,11 @@
 #include "context.h"
 #include "sys.h"
 
+/* Never with devices: an app with CAP_MKNOD could make and open the host's. */
 static uint64_t attributes_of(unsigned flags) {
-    return ((flags & PLAN_RO) != 0 ? (uint64_t)MOUNT_ATTR_RDONLY : 0) |
+    return (uint64_t)MOUNT_ATTR_NODEV | ((flags & PLAN_RO) != 0 ? (uint64_t)MOUNT_ATTR_RDONLY : 0) |
            ((flags & PLAN_NOSUID) != 0 ? (uint64_t)MOUNT_ATTR_NOSUID : 0) |
-           ((flags & PLAN_NOEXEC) != 0 ? (uint64_t)MOUNT_ATTR_NOEXEC : 0) |
-           ((flags & PLAN_NODEV) != 0 ? (uint64_t)MOUNT_ATTR_NODEV : 0);
+           ((flags & PLAN_NOEXEC) != 0 ? (uint64_t)MOUNT_ATTR_NOEXEC : 0);
 }
 
 static int source_tree(const struct plan_mount *m) {

@@ -14,6 +14,7 @@
  *     kill NAME...                              SIGSYS for the whole process
  *     ACTION NAME where ARG OP VALUE            ARG 0-5, OP eq ne lt le gt ge
  *     ACTION NAME where ARG masked MASK VALUE   (argument & MASK) == VALUE
+ *     ACTION NAME where … and …                 all of them (of different arguments)
  *
  * Several lines for one call are alternatives; those that only repeat the default are dropped. A
  * name that this libseccomp does not know is skipped, and told on stderr. Exit status: 0; 1 for an
@@ -29,6 +30,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
+#define CONDITIONS_MAX 6
 #define WORDS_MAX 4096
 
 static scmp_filter_ctx filter;
@@ -130,8 +132,24 @@ static int parse_condition(char **words, size_t n, struct scmp_arg_cmp *out) {
     return -1;
 }
 
+/* `C`, `C and C` …: how many, or -1. */
+static int parse_conditions(char **words, size_t n, struct scmp_arg_cmp *out) {
+    int count = 0;
+    for (size_t from = 0;;) {
+        size_t to = from;
+        while (to < n && strcmp(words[to], "and") != 0)
+            to++;
+        if (count == CONDITIONS_MAX || parse_condition(words + from, to - from, &out[count]) < 0)
+            return -1;
+        count++;
+        if (to == n)
+            return count;
+        from = to + 1;
+    }
+}
+
 static int add(unsigned line, uint32_t action, const char *name,
-               const struct scmp_arg_cmp *condition) {
+               const struct scmp_arg_cmp *conditions, unsigned count) {
     int number = seccomp_syscall_resolve_name(name);
     if (action == default_action)
         return 0;
@@ -139,8 +157,7 @@ static int add(unsigned line, uint32_t action, const char *name,
         fprintf(stderr, "jetpack-seccomp: note: line %u: unknown here, skipped: %s\n", line, name);
         return 0;
     }
-    int r = condition != NULL ? seccomp_rule_add_array(filter, action, number, 1, condition)
-                              : seccomp_rule_add(filter, action, number, 0);
+    int r = seccomp_rule_add_array(filter, action, number, count, conditions);
     /* One that only another architecture has, and a repetition, change nothing. */
     return r == 0 || r == -EEXIST || r == -EDOM ? 0 : complain(line, strerror(-r), name);
 }
@@ -169,7 +186,6 @@ static int start(unsigned line, uint32_t action) {
 }
 
 static int read_line(unsigned line, char **words, size_t n) {
-    struct scmp_arg_cmp condition;
     uint32_t action = 0;
     if (strcmp(words[0], "default") == 0) {
         int used = parse_action(words + 1, n - 1, &action);
@@ -184,12 +200,14 @@ static int read_line(unsigned line, char **words, size_t n) {
         return complain(line, "`default` must come first", "");
     size_t first = (size_t)used;
     if (n > first + 1 && strcmp(words[first + 1], "where") == 0) {
-        if (parse_condition(words + first + 2, n - first - 2, &condition) < 0)
+        struct scmp_arg_cmp conditions[CONDITIONS_MAX];
+        int count = parse_conditions(words + first + 2, n - first - 2, conditions);
+        if (count < 0)
             return complain(line, "not a condition after `where`", "");
-        return add(line, action, words[first], &condition);
+        return add(line, action, words[first], conditions, (unsigned)count);
     }
     for (size_t i = first; i < n; i++) {
-        if (add(line, action, words[i], NULL) < 0)
+        if (add(line, action, words[i], NULL, 0) < 0)
             return -1;
     }
     return 0;

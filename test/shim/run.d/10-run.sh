@@ -19,12 +19,12 @@ for kind in mnt pid uts ipc net cgroup; do
 done
 for mount in '"target":"/proc","root":"/","options":"rw,nosuid,nodev,noexec,relatime","type":"proc"' \
     '"target":"/sys","root":"/","options":"ro,nosuid,nodev,noexec,relatime","type":"sysfs"' \
-    '"target":"/dev","root":"/","options":"rw,nosuid,relatime","type":"tmpfs"' \
+    '"target":"/dev","root":"/","options":"rw,nosuid,nodev,relatime","type":"tmpfs"' \
     '"target":"/dev/pts","root":"/","options":"rw,nosuid,noexec,relatime","type":"devpts"' \
     '"target":"/dev/shm"' '"target":"/dev/mqueue"'; do
     has "it has $mount" "$report" "$mount"
 done
-is "it has seven mounts and no more" "$(echo "$report" | grep -o '"target"' | wc -l)" 7
+is "it has seven mounts, one for each device, and no more" "$(echo "$report" | grep -o '"target"' | wc -l)" 14
 has "the root is nodev" "$report" '"target":"/","root":"'
 is "no mount is shared with the host" "$(echo "$report" | grep -o '"propagation":"[^"]*"' | sort -u)" '"propagation":"private"'
 

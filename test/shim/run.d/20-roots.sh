@@ -57,6 +57,31 @@ is "a read-only path is read-only" $? 30
 is "one of /proc, too" $? 30
 unset MORE APP_USER APP_GROUP
 
+# Descriptors that lead out (CVE-2024-21626): none is open when the app's own words are resolved.
+ways=0
+for fd in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    CWD=/proc/self/fd/$fd "$SHIM" run "$(CWD=/proc/self/fd/$fd plan_of b true)" 2>/dev/null
+    [ $? = 125 ] || ways=$((ways + 1))
+    "$SHIM" run "$(plan_of b /proc/self/fd/$fd/../../../../bin/true)" 2>/dev/null && ways=$((ways + 1))
+done
+is "no descriptor leads out" $ways 0
+
+# Devices: those of /dev work; others can be neither made nor, on any file system of the app, opened.
+has "/dev/zero gives zeros" "$("$SHIM" run "$(plan_of b sh -c 'busybox head -c 3 /dev/zero | busybox wc -c')")" 3
+"$SHIM" run "$(plan_of b sh -c 'busybox mknod /dev/mine c 1 3 && busybox mknod /tmp/mine c 1 3')"
+is "the nodes of /dev can be made elsewhere" $? 0
+for place in /dev /tmp /dev/shm; do
+    "$SHIM" run "$(plan_of b sh -c "busybox mknod $place/mine c 1 3; echo x >$place/mine")" 2>/dev/null
+    is "but not opened: $place" $? 1
+done
+with_filter() { rec seccomp "$BPF"; }
+MORE=with_filter
+"$SHIM" run "$(plan_of b sh -c 'busybox mknod /tmp/disk b 7 0 || busybox mknod /tmp/fuse c 10 229 || busybox mknod /tmp/mem c 1 1')" 2>/dev/null
+is "those of the host cannot be made" $? 1
+"$SHIM" run "$(plan_of b sh -c 'busybox mknod /tmp/null2 c 1 3 && busybox mkfifo /tmp/fifo2')"
+is "the filter lets harmless ones be made" $? 0
+unset MORE
+
 # A root that wants to lead us out
 evil=$WORK/evil
 canary=$WORK/canary

@@ -143,6 +143,10 @@ out=$("$SHIM" enter "$WORK/d.plan" web -- true 2>&1)
 is "nobody enters what has ended" $? 125
 unset MORE APP_USER APP_GROUP CAPS NNP
 
+# A kernel that refuses namespaces ends the run; it does not hang.
+p=$(plan_of d true)
+timeout 10 setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$SHIM" run "$p" 2>/dev/null
+is "without namespaces it ends with 125" $? 125
 # sudden deaths
 pauses='0 0.001 0.002 0.003 0.004 0.005 0.006 0.008 0.01 0.02 0.1'
 # The kernel of User-Mode Linux 6.12 panics when a clone3(2) with namespaces is killed half-way.
