@@ -32,6 +32,11 @@ export function tell(text: string): void {
   write(2, text.endsWith('\n') ? text : `${text}\n`);
 }
 
+/** Something that does not keep the work from being done. */
+export function tellWarning(message: string, json: boolean): void {
+  tell(json ? JSON.stringify({ warning: { message } }) : `jetpack: warning: ${printable(message)}`);
+}
+
 /** As it is: bytes of an app. */
 export function printRaw(text: string | Uint8Array): void {
   write(1, text);

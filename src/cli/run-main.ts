@@ -6,12 +6,13 @@ import process from 'node:process';
 
 import { EXIT, UsageError } from '../errors.ts';
 
+import { findImage } from '../image/find.ts';
 import { destroyPod } from '../pod/destroy.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
 import { readPod } from '../pod/store.ts';
 import { createContext, type Context } from './context.ts';
-import { isTerminal, printAnswer, printJson, tell } from './output.ts';
+import { isTerminal, printAnswer, printJson, tellWarning } from './output.ts';
 import { getPodImage } from './pod-image.ts';
 import { parseRunWords, type RunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions, type RunOptions } from './run-request.ts';
@@ -105,7 +106,7 @@ async function planFromWords(
     isolation: options.isolation,
     term: options.tty ? (process.env['TERM'] ?? 'xterm') : undefined,
   });
-  for (const warning of plan.warnings) tell(`jetpack: warning: ${warning}`);
+  for (const warning of plan.warnings) tellWarning(warning, options.json);
   return plan;
 }
 
@@ -122,6 +123,11 @@ async function findPodToRun(
   if (only === undefined || more.length > 0) return undefined;
   const found = await findRestartable(context.layout, only.image);
   if (found === undefined) return undefined;
+  if (found.uuid !== only.image.toLowerCase() && findImage(context, only.image) !== undefined) {
+    throw new UsageError(`"${only.image}" is the name of a pod and of an image`, {
+      remedies: [`the pod: jetpack run ${found.uuid}`, 'the image: by its id, see jetpack images'],
+    });
+  }
   const fixed = [
     'name',
     'net',

@@ -6,7 +6,7 @@ import { string as stringArg } from '@oclif/core/args';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { parseInsecureImage } from '../cli/insecure-options.ts';
-import { isTerminal, printAnswer, printJson, tell } from '../cli/output.ts';
+import { isTerminal, printAnswer, printJson, tell, tellWarning } from '../cli/output.ts';
 import { createProgress } from '../cli/progress.ts';
 import { errnoOf, HostError, UsageError } from '../errors.ts';
 import { importImage } from '../image/import.ts';
@@ -93,7 +93,7 @@ export default class Import extends BaseCommand {
           progress.update({ doneBytes: readBytes, totalBytes, note: `${String(entries)} files` }),
       });
       progress.end();
-      for (const warning of meta.warnings) tell(`jetpack: warning: ${warning}`);
+      for (const warning of meta.warnings) tellWarning(warning, flags.json);
       if (existing) tell(`jetpack: image ${meta.name} was in the store already`);
       if (flags['save-id'] !== undefined) saveText(flags['save-id'], `${meta.id}\n`);
       if (flags.json)

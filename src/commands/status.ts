@@ -7,6 +7,7 @@ import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { parseDuration } from '../cli/duration.ts';
 import { podJson } from '../cli/pod-rows.ts';
 import { printAnswer, printJson } from '../cli/output.ts';
+import { PodError } from '../errors.ts';
 import { waitForPod } from '../pod/control.ts';
 import { waitUntilStill } from '../pod/destroy.ts';
 import { getPod, readPodStatus, type PodStatus } from '../pod/store.ts';
@@ -68,6 +69,15 @@ export default class Status extends BaseCommand {
     let pod = await getPod(layout, args.pod);
     if (flags.wait !== undefined) {
       const timeoutMs = flags.wait === 'forever' ? undefined : parseDuration('wait', flags.wait);
+      if (pod.state === 'prepared') {
+        throw new PodError(
+          'POD_WRONG_STATE',
+          `pod ${pod.uuid} was never started: it will not end`,
+          {
+            remedies: [`jetpack run -d ${args.pod}`],
+          },
+        );
+      }
       await waitForPod(pod.dir, timeoutMs);
       pod = (await waitUntilStill(layout, pod.uuid)) ?? { ...pod, state: 'deleting' };
     }

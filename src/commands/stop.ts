@@ -5,10 +5,13 @@ import { parseDuration } from '../cli/duration.ts';
 import { printAnswer, printJson } from '../cli/output.ts';
 import { podWords } from '../cli/pod-words.ts';
 import { forEach } from '../cli/several.ts';
-import { PodError } from '../errors.ts';
+import { PodError, UsageError } from '../errors.ts';
 import { stopPod } from '../pod/control.ts';
 import { waitUntilStill } from '../pod/destroy.ts';
 import { getPod } from '../pod/store.ts';
+
+/** What the supervisor takes (shim/PLAN.md). */
+const MAX_GRACE_MS = 86_400_000;
 
 export default class Stop extends BaseCommand {
   static override summary = 'Stop pods: TERM, then KILL';
@@ -38,6 +41,7 @@ export default class Stop extends BaseCommand {
       : flags.time === undefined
         ? config['stop.grace-ms']
         : parseDuration('time', flags.time);
+    if (graceMs > MAX_GRACE_MS) throw new UsageError('--time is at most 24h');
     ensureReady();
     const stopped: string[] = [];
     await forEach(podWords(argv), flags, async (reference) => {

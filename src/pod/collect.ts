@@ -1,12 +1,13 @@
 /** gc of pods: explains every pod, folder and dataset, goes on past what is missing or will not go, and never guesses. */
-import { lstatSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 
 import { isAnswered } from '../host/lease.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
-import { destroyPod, type DestroyPorts } from './destroy.ts';
+import { destroyPod, moveMarker, removeEmptyFolder, type DestroyPorts } from './destroy.ts';
 import { isGone, type PodState } from './model.ts';
-import { listPods, listPodUuids, type Pod } from './store.ts';
+import { dropStaleName } from './names.ts';
+import { isPodUuid, listPods, listPodUuids, type Pod } from './store.ts';
 
 export interface CollectOptions {
   readonly gracePeriodMs: number;
@@ -59,17 +60,6 @@ export function decide(state: PodState, ageMs: number, options: CollectOptions):
   }
 }
 
-function mark(pod: Pod): void {
-  for (const from of ['exited', 'running', 'prepared']) {
-    try {
-      renameSync(path.join(pod.dir, from), path.join(pod.dir, 'garbage'));
-      return;
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
-  }
-}
-
 async function collectPod(
   ports: DestroyPorts,
   pod: Pod,
@@ -80,8 +70,11 @@ async function collectPod(
   if (options.markOnly) {
     if (!decision.mark || pod.state === 'garbage')
       return { what, action: 'kept', why: decision.why };
-    if (!options.dryRun) mark(pod);
-    return { what, action: 'marked', why: decision.why };
+    const { marker } = pod;
+    const done = options.dryRun || (marker !== undefined && moveMarker(pod.dir, marker, 'garbage'));
+    return done
+      ? { what, action: 'marked', why: decision.why }
+      : { what, action: 'kept', why: 'it was started meanwhile' };
   }
   if (!decision.remove) return { what, action: 'kept', why: decision.why };
   if (!options.dryRun) await destroyPod(ports, pod);
@@ -120,7 +113,12 @@ async function collectDatasets(ports: DestroyPorts, dryRun: boolean): Promise<Fi
       .map((row) => row.name)
       .filter((name) => name !== parent);
   for (const name of await childrenOf(layout.dataset.pods)) {
-    if (!(await isOrphan(ports, name.slice(name.lastIndexOf('/') + 1)))) continue;
+    const uuid = name.slice(name.lastIndexOf('/') + 1);
+    if (!isPodUuid(uuid)) {
+      findings.push({ what: `dataset ${name}`, action: 'kept', why: 'it is not of jetpack' });
+      continue;
+    }
+    if (!(await isOrphan(ports, uuid))) continue;
     findings.push(
       await attempt(`dataset ${name}`, 'it belongs to no pod', dryRun, () =>
         zfs.destroy(name, { recursive: true }),
@@ -158,7 +156,7 @@ async function collectNames(ports: DestroyPorts, dryRun: boolean): Promise<Findi
     if (uuid !== '' && !(await isOrphan(ports, uuid))) continue;
     findings.push(
       await attempt(`name ${decodeURIComponent(name)}`, 'its pod is gone', dryRun, () =>
-        unlinkSync(link),
+        dropStaleName(layout, link, uuid),
       ),
     );
   }
@@ -171,12 +169,9 @@ async function collectFolders(ports: DestroyPorts, dryRun: boolean): Promise<Fin
   for (const uuid of readFolder(layout.dir.rootfs(''))) {
     if (!(await isOrphan(ports, uuid))) continue;
     const folder = layout.dir.rootfs(uuid);
-    const removeEmpty = () => {
-      // Never recursive: something may still be mounted below.
-      for (const child of readFolder(folder)) rmdirSync(path.join(folder, child));
-      rmdirSync(folder);
-    };
-    findings.push(await attempt(`folder ${folder}`, 'its pod is gone', dryRun, removeEmpty));
+    findings.push(
+      await attempt(`folder ${folder}`, 'its pod is gone', dryRun, () => removeEmptyFolder(folder)),
+    );
   }
   return findings;
 }

@@ -59,9 +59,12 @@ function refuse(answer: string, what: string): void {
     );
 }
 
+/** From KILL to the end of a pod, with its handlers. */
+const END_MS = 30_000;
+
 /** Asks for a stop and waits for the end. Undefined: it did not run. */
 export async function stopPod(podDir: string, graceMs: number): Promise<Ending | undefined> {
-  const answer = await request(podDir, `stop ${String(graceMs)}`);
+  const answer = await request(podDir, `stop ${String(graceMs)}`, graceMs + END_MS);
   if (answer === undefined) return undefined;
   refuse(answer, 'stop');
   return parseEnding(answer);

@@ -1,5 +1,5 @@
 /** Removing a pod: idempotent, killable at every step, and several at once do no harm to each other. */
-import { renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { PodError, ZfsError } from '../errors.ts';
@@ -15,25 +15,27 @@ export interface DestroyPorts {
   readonly layout: Layout;
 }
 
-const REMOVABLE: Readonly<Partial<Record<Pod['state'], Marker>>> = {
-  prepared: 'prepared',
-  exited: 'exited',
-  garbage: 'garbage',
-};
+const REMOVABLE: ReadonlySet<Pod['state']> = new Set(['prepared', 'exited', 'garbage']);
 
-/** Takes the pod out of life with one rename; whoever loses it to a start or to another remover looks again. */
+/**
+ * Takes the pod out of life with one rename of the marker that was seen; whoever loses it to a start or to another remover
+ * looks again. `running` without an answer is final: a start takes only `prepared` and `exited`.
+ */
 function claim(pod: Pod): boolean {
-  const from = REMOVABLE[pod.state];
-  if (from === undefined) return pod.state === 'aborted' || pod.state === 'deleting';
-  for (const marker of pod.state === 'exited' ? (['exited', 'running'] as const) : [from]) {
-    try {
-      renameSync(path.join(pod.dir, marker), path.join(pod.dir, 'deleting'));
-      return true;
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
+  if (!REMOVABLE.has(pod.state)) return pod.state === 'aborted' || pod.state === 'deleting';
+  if (pod.marker === undefined) return false;
+  return moveMarker(pod.dir, pod.marker, 'deleting');
+}
+
+/** False when the marker is not there any more. */
+export function moveMarker(dir: string, from: Marker, to: Marker): boolean {
+  try {
+    renameSync(path.join(dir, from), path.join(dir, to));
+    return true;
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
   }
-  return false;
 }
 
 /**
@@ -63,6 +65,16 @@ async function destroyDatasets({ zfs, layout }: DestroyPorts, uuid: string): Pro
   }
 }
 
+/** A folder of mount points. Never recursive: something may still be mounted below, and its files are not ours to delete. */
+export function removeEmptyFolder(folder: string): void {
+  try {
+    for (const child of readdirSync(folder)) rmdirSync(path.join(folder, child));
+    rmdirSync(folder);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
+}
+
 /** Removes a pod that does not run. Throws POD_WRONG_STATE for one that does, or that somebody prepares. */
 export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
   const { layout } = ports;
@@ -82,7 +94,7 @@ export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
     );
   }
   await destroyDatasets(ports, pod.uuid);
-  rmSync(layout.dir.rootfs(pod.uuid), { recursive: true, force: true });
+  removeEmptyFolder(layout.dir.rootfs(pod.uuid));
   const name = pod.meta?.name;
   if (name !== undefined) releaseName(layout, name, pod.uuid);
   rmSync(pod.dir, { recursive: true, force: true });

@@ -41,8 +41,9 @@ function findOwner(link: string): string | undefined {
 }
 
 /** Under a lock, and looked at again: what somebody else has put there meanwhile must stay. */
-async function dropStaleName(layout: Layout, link: string, owner: string): Promise<void> {
+export async function dropStaleName(layout: Layout, link: string, owner: string): Promise<void> {
   await withLock(layout.dir.locks, 'pod-names', () => {
+    // A link that was taken again names another pod, since UUIDs are never used twice.
     if (findOwner(link) === owner) unlinkSync(link);
     return Promise.resolve();
   });

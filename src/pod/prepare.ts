@@ -15,6 +15,8 @@ import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
 import { appOf, compilePlan, emptyVolumes } from './compile.ts';
 import type { PodMeta } from './model.ts';
+import { checkPlan } from './check-plan.ts';
+import { removeEmptyFolder } from './destroy.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
 import { reify, type PodRequest } from './reify.ts';
@@ -96,7 +98,7 @@ function* datasetSteps(
   const pod = layout.dataset.pod(uuid);
   const undo = async () => {
     await zfs.destroy(pod, { recursive: true });
-    rmSync(layout.dir.rootfs(uuid), { recursive: true, force: true });
+    removeEmptyFolder(layout.dir.rootfs(uuid));
   };
   const volumes = emptyVolumes(manifest);
   // Kernel ZFS makes the parent in the same command, since nothing of it is mounted; zfs-fuse would mount it.
@@ -137,7 +139,7 @@ function* datasetSteps(
         chmodSync(folder, Number.parseInt(volume.mode ?? '0755', 8));
         if (detour) {
           await zfs.set(dataset, { mountpoint: 'legacy' });
-          rmSync(layout.dir.rootfs(uuid), { recursive: true, force: true });
+          removeEmptyFolder(layout.dir.rootfs(uuid));
         }
       },
     };
@@ -213,6 +215,7 @@ export async function planPrepare(
     tools: ports.tools,
     term: options.term,
   });
+  checkPlan(plan);
   const meta: PodMeta = {
     uuid,
     name: options.name,

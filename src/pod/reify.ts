@@ -128,6 +128,9 @@ function overlaps(a: string, b: string): boolean {
   return from === to || from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
 }
 
+/** What the shim mounts, and what its own steps rely on. */
+const RESERVED = ['/proc', '/sys', '/dev'] as const;
+
 function checkMounts(name: string, mounts: readonly Mount[], volumes: readonly Volume[]): void {
   for (const [i, mount] of mounts.entries()) {
     if (!volumes.some((volume) => volume.name === mount.volume)) {
@@ -139,6 +142,18 @@ function checkMounts(name: string, mounts: readonly Mount[], volumes: readonly V
             `--volume ${mount.volume},kind=host,source=/…`,
             `--volume ${mount.volume},kind=empty`,
           ],
+        },
+      );
+    }
+    const reserved = RESERVED.find(
+      (folder) => overlaps(folder, mount.path) && normaliseTarget(mount.path) !== '/dev/shm',
+    );
+    if (reserved !== undefined) {
+      throw new PodError(
+        'POD_VOLUME',
+        `app ${name}: the mount at ${mount.path} would hide ${reserved}, which every app needs`,
+        {
+          remedies: ['give the volume another target'],
         },
       );
     }

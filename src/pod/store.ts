@@ -18,12 +18,18 @@ import {
   type StatusLines,
 } from './model.ts';
 
+export function isPodUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 export interface Pod {
   readonly uuid: string;
   readonly dir: string;
   readonly state: PodState;
+  /** As it was seen: whoever takes the pod out of life renames this one and no other. */
+  readonly marker: Marker | undefined;
   /** Missing for a pod whose prepare did not come so far, or whose deletion has begun. */
   readonly meta: PodMeta | undefined;
   /** Last change of the state marker, ms since the epoch: for an exited pod the time of its exit. */
@@ -100,7 +106,7 @@ export async function readPod(layout: Layout, uuid: string): Promise<Pod | undef
     if (folder === undefined) return undefined;
     const meta = readMeta(dir);
     const state = podState({ marker, leased, answers, hasMeta: meta !== undefined });
-    return { uuid, dir, state, meta, changedAtMs: found?.changedAtMs ?? folder.mtimeMs };
+    return { uuid, dir, state, marker, meta, changedAtMs: found?.changedAtMs ?? folder.mtimeMs };
   }
 }
 

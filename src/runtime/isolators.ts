@@ -2,6 +2,7 @@
 import { PodError } from '../errors.ts';
 import type { CgroupSetting } from '../pod/plan.ts';
 import {
+  type Quantity,
   amountOf,
   findIsolator,
   isIsolatorName,
@@ -26,6 +27,12 @@ const ENFORCED: ReadonlySet<IsolatorName> = new Set<IsolatorName>([
   'os/linux/cpu-shares',
 ]);
 
+/** More than any machine has is no limit. */
+function bytesOf(quantity: Quantity): string {
+  const bytes = amountOf(quantity);
+  return Number.isSafeInteger(bytes) ? String(bytes) : 'max';
+}
+
 function limitsOf(isolators: readonly Isolator[] | undefined): {
   settings: CgroupSetting[];
   needs: Map<string, string>;
@@ -37,12 +44,12 @@ function limitsOf(isolators: readonly Isolator[] | undefined): {
     needs.set('memory', 'resource/memory');
     if (memory.limit !== undefined) {
       settings.push(
-        { file: 'memory.max', value: String(amountOf(memory.limit)) },
+        { file: 'memory.max', value: bytesOf(memory.limit) },
         { file: 'memory.swap.max', value: '0' },
       );
     }
     if (memory.request !== undefined)
-      settings.push({ file: 'memory.low', value: String(amountOf(memory.request)) });
+      settings.push({ file: 'memory.low', value: bytesOf(memory.request) });
   }
   const cpu = findIsolator(isolators, 'resource/cpu');
   if (cpu !== undefined) {

@@ -5,7 +5,12 @@ import process from 'node:process';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { createLayout } from '../../src/host/layout.ts';
+import { destroyPod } from '../../src/pod/destroy.ts';
+import { readPod } from '../../src/pod/store.ts';
+import type { DatasetName } from '../../src/zfs/zfs.ts';
 import { testPool } from '../support/environment.ts';
+import { realZfs } from '../support/real-zfs.ts';
 import {
   JetpackHost,
   PROJECT,
@@ -362,6 +367,33 @@ describe.skipIf(pool === undefined)('the life of a pod', () => {
       expect(status('busy').state).toBe('running');
       host.must('rm', '--force', 'busy');
       expect(host.traces()).toEqual(before);
+    });
+
+    it('is not removed by somebody who saw it exited before it was started again', async () => {
+      run(
+        '--name=again',
+        'busybox',
+        '--',
+        'sh',
+        '-c',
+        '[ -e /second ] && sleep 1000; touch /second',
+      );
+      const layout = createLayout(host.root as DatasetName, host.mountpoint);
+      const seen = await readPod(layout, status('again').uuid);
+      expect(seen?.state).toBe('exited');
+      host.must('run', '-d', 'again');
+      const removal = seen === undefined ? undefined : destroyPod({ zfs: realZfs(), layout }, seen);
+      await expect(removal).rejects.toMatchObject({ code: 'POD_WRONG_STATE' });
+      expect(status('again').state).toBe('running');
+    });
+
+    it('is told apart from an image of the same name', () => {
+      run('--name=busybox', 'busybox', '--', 'true');
+      expect(run('--rm', 'busybox')).toMatchObject({
+        status: 125,
+        stderr: expect.stringContaining('is the name of a pod and of an image') as string,
+      });
+      expect(status('busybox').state).toBe('exited');
     });
 
     it('keeps its image from being removed', () => {

@@ -114,7 +114,7 @@ describe('the configuration', () => {
         overrides: ['logs.keep=1'],
         defaults: { platform: 'linux', packageDir: '/p' },
       } as const;
-      expect(() => loadConfig(sources)).toThrow(/cannot read .*ENOENT/);
+      expect(() => loadConfig(sources)).toThrow(/cannot read .*there is no such file/);
       writeFileSync(file, 'root.zfs = a/b\n');
       expect(loadConfig(sources)).toMatchObject({ 'root.zfs': 'a/b', 'logs.keep': 1 });
     } finally {

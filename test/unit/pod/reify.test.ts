@@ -142,6 +142,19 @@ describe('reification', () => {
     expect(() => reify({ ...pod(app({ mounts })), volumes })).toThrow('overlap');
   });
 
+  it('refuses targets that would hide what every app needs', () => {
+    const volumes = [{ name: 'v', kind: 'empty' } as never];
+    for (const target of ['/proc', '/dev/', '/sys/fs', '/dev/pts']) {
+      expect(
+        () => reify({ ...pod(app({ mounts: [{ volume: 'v', target }] })), volumes }),
+        target,
+      ).toThrow('would hide');
+    }
+    expect(() =>
+      reify({ ...pod(app({ mounts: [{ volume: 'v', target: '/dev/shm' }] })), volumes }),
+    ).not.toThrow();
+  });
+
   it('warns of a volume that nobody mounts', () => {
     expect(
       reify({ ...pod(app()), volumes: [{ name: 'v', kind: 'empty' } as never] }).warnings,
