@@ -233,14 +233,18 @@ function benchShim() {
   const crun = find('crun');
   const rootfs = path.join(work, 'bundle', 'rootfs');
   mkdirSync(path.join(rootfs, 'bin'), { recursive: true });
-  const text = readFileSync(plan, 'latin1');
+  // The pod's folder goes beside it too: the namespace that the peers need was made before the store was mounted.
+  const folder = path.dirname(plan);
+  const aside = path.join(work, 'shim-pod');
+  must(['/bin/cp', '-a', folder, aside]);
+  const text = readFileSync(plan, 'latin1').replaceAll(folder, aside);
   // One and the same plain folder for both: what file system it is on must not matter here.
   must(['/bin/cp', find('busybox'), path.join(rootfs, 'bin', 'busybox')]);
   mkdirSync(path.join(rootfs, 'etc'), { recursive: true });
   writeFileSync(path.join(rootfs, 'etc', 'passwd'), 'root:x:0:0::/:/bin/sh\n');
   writeFileSync(path.join(rootfs, 'etc', 'group'), 'root:x:0:\n');
   const ours = text.replace(/\nrootfs\0.*\n/, `\nrootfs\0${'3'}\0dir\0${rootfs}\0rw\0\n`);
-  const copy = path.join(mountpoint, 'pods', uuid, 'plan-bench');
+  const copy = path.join(aside, 'plan-bench');
   writeFileSync(copy, ours, { encoding: 'latin1', mode: 0o400 });
   const shimRun = () => measure(peer([shim, 'run', copy]));
   if (crun === undefined) {
