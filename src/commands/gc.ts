@@ -5,6 +5,7 @@ import { boolean, string } from '@oclif/core/flags';
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { parseDuration } from '../cli/duration.ts';
 import { printAnswer, printJson, renderTable } from '../cli/output.ts';
+import { collectWithReserve } from '../host/reserve.ts';
 import { collectImages, type CollectReport } from '../image/collect.ts';
 import { collectPods, type Finding } from '../pod/collect.ts';
 
@@ -43,11 +44,14 @@ export default class Gc extends BaseCommand {
       dryRun: flags['dry-run'],
       nowMs: context.now().getTime(),
     };
-    const pods = await collectPods(context.destroyPorts, options);
-    const images = options.markOnly
-      ? []
-      : findingsOf(await collectImages(context.imagePorts, options));
-    const findings = [...pods, ...images];
+    const collect = async (): Promise<readonly Finding[]> => {
+      const pods = await collectPods(context.destroyPorts, options);
+      if (options.markOnly) return pods;
+      return [...pods, ...findingsOf(await collectImages(context.imagePorts, options))];
+    };
+    const findings = options.dryRun
+      ? await collect()
+      : await collectWithReserve(context.destroyPorts, collect);
     if (flags.json) printJson(findings);
     else {
       printAnswer(

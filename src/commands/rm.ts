@@ -4,8 +4,9 @@ import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { printAnswer, printJson } from '../cli/output.ts';
 import { podWords } from '../cli/pod-words.ts';
 import { forEach } from '../cli/several.ts';
+import { withReserve } from '../host/reserve.ts';
 import { destroyPod, destroyPodByForce } from '../pod/destroy.ts';
-import { getPod } from '../pod/store.ts';
+import { getPod, readPod } from '../pod/store.ts';
 
 export default class Rm extends BaseCommand {
   static override summary = 'Remove pods that do not run';
@@ -30,9 +31,13 @@ export default class Rm extends BaseCommand {
     const removed: string[] = [];
     await forEach(podWords(argv), flags, async (reference) => {
       const pod = await getPod(context.layout, reference);
-      if (flags.force)
-        await destroyPodByForce(context.destroyPorts, pod, context.config['stop.grace-ms']);
-      else await destroyPod(context.destroyPorts, pod);
+      await withReserve(context.destroyPorts, async () => {
+        // Looked at again: the first try may have come some way.
+        const now = await readPod(context.layout, pod.uuid);
+        if (now === undefined) return;
+        if (!flags.force) return destroyPod(context.destroyPorts, now);
+        await destroyPodByForce(context.destroyPorts, now, context.config['stop.grace-ms']);
+      });
       removed.push(pod.uuid);
     });
     if (flags.json) printJson({ removed });

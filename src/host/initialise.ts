@@ -10,6 +10,7 @@ import type { DatasetName, Properties, Zfs, ZfsFeatures } from '../zfs/zfs.ts';
 import { ACCOUNT, type Accounts } from './accounts.ts';
 import { renderConfigFile } from './config.ts';
 import type { Layout } from './layout.ts';
+import { RESERVE_PROPERTIES } from './reserve.ts';
 
 export interface PoolFile {
   readonly pool: string;
@@ -90,7 +91,12 @@ export function plannedDatasets(
   return [
     {
       name: dataset.root,
-      properties: { mountpoint: dir.root, atime: 'off', devices: 'off', ...role('root') },
+      properties: {
+        mountpoint: dir.root,
+        atime: 'off',
+        devices: 'off',
+        ...role('root'),
+      },
       wished,
     },
     {
@@ -119,6 +125,12 @@ export function plannedDatasets(
         mountpoint: path.join(dir.root, 'volumes'),
         ...role('volumes'),
       },
+      wished: {},
+    },
+    {
+      // Given up when the pool is full, so that something can be removed (reserve.ts).
+      name: dataset.reserve,
+      properties: { ...RESERVE_PROPERTIES, ...role('reserve') },
       wished: {},
     },
     {

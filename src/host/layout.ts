@@ -13,6 +13,8 @@ export interface Layout {
     readonly pods: DatasetName;
     readonly volumes: DatasetName;
     readonly trash: DatasetName;
+    /** Empty: holds some space back for the day when the pool is full. */
+    readonly reserve: DatasetName;
     image(id: string): DatasetName;
     seal(id: string): DatasetName;
     scratch(uuid: string): DatasetName;
@@ -64,6 +66,7 @@ export function createLayout(rootDataset: DatasetName, rootDir: string): Layout 
       pods: below('pods'),
       volumes: below('volumes'),
       trash: below('trash'),
+      reserve: below('reserve'),
       image: (id) => below('images', id),
       seal: (id) => `${below('images', id)}@seal` as DatasetName,
       scratch: (uuid) => below('build', uuid),

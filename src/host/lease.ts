@@ -30,7 +30,10 @@ export async function takeLease(file: string): Promise<Lease> {
         new HostError(
           'IO_FAILED',
           `cannot take the lease ${file}: ${errnoOf(cause) ?? cause.message}`,
-          { cause },
+          {
+            remedies: errnoOf(cause) === 'ENOSPC' ? ['make room: remove pods with jetpack rm'] : [],
+            cause,
+          },
         ),
       );
     });

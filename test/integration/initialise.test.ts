@@ -54,6 +54,7 @@ describe.skipIf(testPool() === undefined)('init on a host without a pool', () =>
         dataset.build,
         dataset.images,
         dataset.pods,
+        dataset.reserve,
         dataset.trash,
         dataset.volumes,
       ].sort(),

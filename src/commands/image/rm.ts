@@ -2,6 +2,7 @@ import { BaseCommand, jsonFlag } from '../../cli/base-command.ts';
 import { printAnswer, printJson } from '../../cli/output.ts';
 import { podWords } from '../../cli/pod-words.ts';
 import { forEach } from '../../cli/several.ts';
+import { withReserve } from '../../host/reserve.ts';
 import { destroyImage } from '../../image/destroy.ts';
 import { getImage } from '../../image/find.ts';
 import { podsUsing } from '../../pod/usage.ts';
@@ -27,7 +28,8 @@ export default class ImageRm extends BaseCommand {
     const removed: string[] = [];
     await forEach(podWords(argv, 'image'), flags, async (reference) => {
       const image = getImage(context, reference);
-      await destroyImage({ zfs: context.zfs, layout, usedBy }, image);
+      const ports = { zfs: context.zfs, layout, usedBy };
+      await withReserve(ports, () => destroyImage(ports, image));
       removed.push(image.id);
     });
     if (flags.json) printJson({ removed });

@@ -63,7 +63,7 @@ describe('the plan of init', () => {
     expect(steps.map((step) => step.kind)).toEqual([
       'create-group',
       'create-user',
-      ...Array.from({ length: 6 }, () => 'create-dataset'),
+      ...Array.from({ length: 7 }, () => 'create-dataset'),
       ...Array.from({ length: plannedFolders(layout).length }, () => 'set-up-folder'),
       'write-config',
     ]);
