@@ -36,7 +36,7 @@ describe.skipIf(parent === undefined)('a full pool', () => {
       '--',
       'sh',
       '-c',
-      'dd if=/dev/zero of=/hog bs=64k; dd if=/dev/zero of=/hog2 bs=512',
+      'dd if=/dev/urandom of=/hog bs=64k count=3000; dd if=/dev/urandom of=/hog2 bs=512 count=20000',
     ]);
     expect(filled.status).not.toBe(0);
     spawnSync('/bin/sync');
