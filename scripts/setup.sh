@@ -161,6 +161,7 @@ fuse_pid() {
   read -r pid <"$zfs_fuse_pidfile" || :
   case $pid in '' | *[!0-9]*) return 1 ;; esac
   # A process of another name has got the number since: the daemon died without a word.
+  grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && return 1
   [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = zfs-fuse ] && printf '%s\n' "$pid"
 }
 
@@ -193,6 +194,12 @@ restart_zfs_fuse() {
 
 start_zfs_fuse() {
   need_root "$0"
+  # One that is just ending answers no more, and is gone in some seconds; one that is just starting will answer.
+  tries=0
+  while [ "$tries" -lt 150 ] && fuse_pid >/dev/null && ! zfs_answers; do
+    sleep 0.2
+    tries=$((tries + 1))
+  done
   if ! fuse_pid >/dev/null; then
     # It refuses to start beside a pid file, even of a dead one.
     rm -f "$zfs_fuse_pidfile"
