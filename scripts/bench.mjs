@@ -422,7 +422,7 @@ function benchFleet() {
   row(
     'resident memory per running pod beyond the apps (PSS), 50 pods',
     `${median(memory).toFixed(0)} KB`,
-    'conmon 363 KB, docker shim 2670 KB (measured elsewhere)',
+    '',
     undefined,
     '≤ 150 KB',
   );

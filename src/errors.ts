@@ -3,7 +3,7 @@
  * a message (what, on which thing) and remedies (what to do next). Anything else that is thrown is a defect of ours.
  */
 
-/** Exit statuses of DESIGN 6; 126 and 127 come from the shim. */
+/** Exit statuses, as the man page has them; 126 and 127 come from the shim. */
 export const EXIT = { failed: 1, usage: 2, beforeApp: 125 } as const;
 
 export interface ErrorFields {

@@ -1,4 +1,4 @@
-/** What all commands share: global flags, the context, and how errors are shown (DESIGN 6). */
+/** What all commands share: global flags, the context, and how errors are shown. */
 import process from 'node:process';
 
 import { Command } from '@oclif/core/command';

@@ -1,4 +1,4 @@
-/** The composition root: the only place that constructs adapters (STYLE, "Rooms"). Everything is made when first asked for. */
+/** The composition root: the only place that constructs adapters. Everything is made when first asked for. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';

@@ -1,5 +1,5 @@
 /**
- * Entry of the program: answers `--version` by itself, and else loads the bundle with V8's code cache (PERF: 170 → 92 ms).
+ * Entry of the program: answers `--version` by itself, and else loads the bundle with V8's code cache (docs/adr/0002).
  * The cache is accepted only if it belongs to this very bundle and Node, is owned by the bundle's owner and nobody else can write it:
  * V8 itself checks no more than the source's length.
  */

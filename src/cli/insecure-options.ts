@@ -1,4 +1,4 @@
-/** `--insecure-options`: words of rkt (RKT.md 1.1), as far as they mean something here. */
+/** `--insecure-options`: words of rkt, as far as they mean something here. */
 import { UsageError } from '../errors.ts';
 
 function words(values: readonly string[], known: readonly string[]): readonly string[] {

@@ -1,6 +1,6 @@
 /**
  * Entry of the `jetpack` bundle. Finds the command and starts it with a minimal oclif configuration: no search for package.json,
- * no plugin discovery, no theme (PERF: they cost more than the commands). Help loads the full configuration.
+ * no plugin discovery, no theme (they cost more than the commands). Help loads the full configuration.
  */
 import process from 'node:process';
 

@@ -1,5 +1,5 @@
 /**
- * The grammar of `run` and `prepare` (CLI.md): `[pod flags] IMAGE [app flags] [-- ARGS… [---]] IMAGE …`.
+ * The grammar of `run` and `prepare`: `[pod flags] IMAGE [app flags] [-- ARGS… [---]] IMAGE …`.
  * Pure: words in, a request out. Flags of apps before the first image are defaults for every app; `--name` is the pod's
  * before the first image and the app's after it.
  */

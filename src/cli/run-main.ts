@@ -1,5 +1,5 @@
 /**
- * `run` and `prepare` without oclif: on the way to a pod's start every millisecond of start-up counts (DESIGN 9), and their grammar
+ * `run` and `prepare` without oclif: on the way to a pod's start every millisecond of start-up counts, and their grammar
  * is their own anyway. The oclif commands of the same names carry the help.
  */
 import process from 'node:process';

@@ -90,7 +90,7 @@ function parseBool(flag: string, key: string, text: string | undefined): boolean
   throw new UsageError(`--${flag}: ${key} is true or false, not "${text}"`);
 }
 
-/** `NAME,kind=host,source=/abs[,readOnly=…][,recursive=…]` or `NAME,kind=empty[,mode=…][,uid=…][,gid=…]` (RKT.md 1.8). */
+/** `NAME,kind=host,source=/abs[,readOnly=…][,recursive=…]` or `NAME,kind=empty[,mode=…][,uid=…][,gid=…]`. */
 export async function parseVolume(text: string): Promise<Volume> {
   const comma = text.indexOf(',');
   const name = comma === -1 ? text : text.slice(0, comma);

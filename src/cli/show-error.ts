@@ -1,4 +1,4 @@
-/** How an error is shown, and the exit status that goes with it (DESIGN 6). */
+/** How an error is shown, and the exit status that goes with it. */
 import { EXIT, JetpackError } from '../errors.ts';
 import { tell } from './output.ts';
 

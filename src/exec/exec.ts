@@ -1,5 +1,5 @@
 /**
- * The port through which every other program is started (DESIGN invariant 1): argv arrays only, absolute paths,
+ * The port through which every other program is started: argv arrays only, absolute paths,
  * `LC_ALL=C` and an explicit environment. Adapters: `child.ts` (real), test/support/fake-exec.ts (transcripts).
  */
 

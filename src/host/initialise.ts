@@ -74,7 +74,7 @@ export type InitialiseStep =
 export const ROLE = 'io.jetpack:role';
 const MIN_POOL_BYTES = 64 * 1024 * 1024;
 
-/** The datasets of DESIGN 4, parents first. */
+/** The datasets that ARCHITECTURE.md lists, parents first. */
 export function plannedDatasets(
   { dataset, dir }: Layout,
   features: HostFacts['features'],

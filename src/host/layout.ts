@@ -1,4 +1,4 @@
-/** Where everything is (DESIGN 4): names of datasets and folders, computed, never looked up. */
+/** Where everything is: names of datasets and folders, computed, never looked up. */
 import path from 'node:path';
 import process from 'node:process';
 

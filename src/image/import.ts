@@ -296,7 +296,7 @@ async function publish(
   });
 }
 
-/** What rendering would need and is not done here is refused by name (DESIGN, invariant 9). */
+/** What rendering would need and is not done here is refused by name. */
 function refuseUnrenderable(manifest: ImageManifest): void {
   const [dependency] = manifest.dependencies ?? [];
   if (dependency !== undefined) {

@@ -1,5 +1,5 @@
 /**
- * Unpacks entries into an empty folder that nobody else writes to (DESIGN, invariant 6). The attack that each rule stops:
+ * Unpacks entries into an empty folder that nobody else writes to. The attack that each rule stops:
  *
  * - Nothing is written through a symlink. A parent is used only if this writer made it, as a real folder: an entry `a` that is
  *   a symlink to / and an entry `a/etc/passwd` would else be written to the host.

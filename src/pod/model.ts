@@ -1,4 +1,4 @@
-/** What a pod is on disk: its folder's files and what its state is made of (DESIGN 5). */
+/** What a pod is on disk: its folder's files and what its state is made of. */
 import { errnoOf } from '../errors.ts';
 
 /** `pods/<uuid>/meta.json`: what `list` shows and `gc` needs, beside the manifest. Written once, by prepare. */

@@ -45,7 +45,7 @@ const NAMES = [
   'CHECKPOINT_RESTORE',
 ] as const;
 
-/** What an app keeps unless its manifest says otherwise (APPC.md 2.4). */
+/** What an app keeps unless its manifest says otherwise (spec/ace.md). */
 const DEFAULT_SET = [
   'AUDIT_WRITE',
   'CHOWN',

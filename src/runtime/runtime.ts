@@ -9,7 +9,7 @@ export interface Isolation {
   readonly paths: boolean;
 }
 
-/** What became of an app's or a pod's isolators: nothing is ignored in silence (DESIGN invariant 9). */
+/** What became of an app's or a pod's isolators: nothing is ignored in silence. */
 export interface IsolatorReport {
   readonly enforced: readonly string[];
   readonly ignored: readonly string[];

@@ -1,4 +1,4 @@
-/** Whether an image may be unpacked at all. Decided before the first byte is (DESIGN, invariant 5). Pure. */
+/** Whether an image may be unpacked at all. Decided before the first byte is. Pure. */
 import { ImageError } from '../errors.ts';
 
 export type TrustVerdict =

@@ -1,4 +1,4 @@
-/** What an archive must not do to the host, each attack with the error that stops it (DESIGN, invariant 6). */
+/** What an archive must not do to the host, each attack with the error that stops it. */
 import {
   existsSync,
   lstatSync,
