@@ -1,0 +1,48 @@
+/*
+ * tasks - the apps of a pod as its init runs them: handlers, main processes, their ends
+ *
+ * One process of an app at a time: pre-start handler, main process, post-stop handler. Every step
+ * is told to the supervisor (wire.h). Without a supervisor init ends, and the pod with it.
+ */
+#ifndef JETPACK_TASKS_H
+#define JETPACK_TASKS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "../wire.h"
+#include "context.h"
+#include "init.h"
+
+enum phase { IDLE, PRE, READY, MAIN, POST, DONE };
+
+struct task {
+    enum phase phase;
+    pid_t pid;
+    int report; /* the end of the CLOEXEC pipe that tells whether the program runs; -1: told */
+    bool failed_to_run;
+    bool seen; /* a process of it has been started before */
+    struct context context;
+};
+
+extern struct task *tasks; /* as many as the plan has apps */
+
+void tasks_init(const struct init *init);
+/* Pre-start handler, or ready for the start. */
+void task_begin(unsigned index);
+/* All apps start together, when the last pre-start handler has ended. */
+void tasks_advance(void);
+/* Reads what the process said before it became its program, or that it has become it. */
+void task_hear(unsigned index);
+/* Whatever has ended, of ours or left to us. */
+void tasks_reap(void);
+/* A request of the supervisor. */
+void tasks_obey(const struct wire *w);
+/* No app has anything left to do. */
+bool tasks_done(void);
+
+void task_tell(const struct wire *w);
+/* Unless `fine`: tells the problem and ends init. */
+void task_check(bool fine, unsigned app, struct wire *problem);
+
+#endif
