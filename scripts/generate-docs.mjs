@@ -102,6 +102,16 @@ const KEY_PROSE = {
   'logs.max-bytes': ['bytes', 'The size at which the log of an app is rotated. At least 4096.'],
   'logs.keep': ['number', 'How many rotated logs of an app stay beside the present one.'],
   'stop.grace-ms': ['milliseconds', 'The time that apps have between TERM and KILL.'],
+  'mds.port': ['number', 'The TCP port of the metadata service, and of the relays to it in pods.'],
+  'mds.listen': [
+    'list',
+    'What the metadata service listens on, separated by commas: addresses, and names of interfaces such as a bridge of pods, whose addresses are taken as they appear. `127.0.0.1` must be among them; `0.0.0.0` and `::` are refused.',
+  ],
+  'mds.user': ['user', 'The account that the metadata service and the relays to it run as.'],
+  'mds.warn': [
+    '`yes` or `no`',
+    'Whether `run` and `prepare` tell when the metadata service does not answer.',
+  ],
   'zfs.program': ['file', 'The zfs program, where it is in none of the usual places.'],
   'zpool.program': ['file', 'The zpool program, where it is in none of the usual places.'],
 };

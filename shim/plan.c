@@ -23,6 +23,7 @@ enum key {
     KEY_NET,
     KEY_CGROUP,
     KEY_POD_SET,
+    KEY_METADATA,
     KEY_LOG_MAX,
     KEY_LOG_KEEP,
     KEY_STOP_GRACE,
@@ -64,6 +65,7 @@ static const struct rule {
     [KEY_NET] = {"net", false, 1, 1, 1, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
+    [KEY_METADATA] = {"metadata", false, 3, 3, 0, 1},
     [KEY_LOG_MAX] = {"log-max", false, 1, 1, 1, 1},
     [KEY_LOG_KEEP] = {"log-keep", false, 1, 1, 1, 1},
     [KEY_STOP_GRACE] = {"stop-grace", false, 1, 1, 1, 1},
@@ -274,6 +276,23 @@ static const char *mount_record(struct builder *b, const char *kind) {
     return NULL;
 }
 
+static const char *metadata(struct plan *p, const char *port) {
+    const char *uid = port + strlen(port) + 1;
+    const char *gid = uid + strlen(uid) + 1;
+    uint64_t n;
+    if (!number_parse(port, 65535, &n) || n == 0)
+        return "the port is not a number from 1 to 65535";
+    p->metadata_port = (uint16_t)n;
+    if (!number_parse(uid, UINT32_MAX - 1, &n) || n == 0)
+        return "the user is not a number from 1 to 4294967294";
+    p->metadata_uid = (uid_t)n;
+    if (!number_parse(gid, UINT32_MAX - 1, &n) || n == 0)
+        return "the group is not a number from 1 to 4294967294";
+    p->metadata_gid = (gid_t)n;
+    p->has_metadata = true;
+    return NULL;
+}
+
 static const char *pod_record(struct builder *b, enum key key, const struct frame *f) {
     struct plan *p = b->plan;
     const char *value = f->first;
@@ -298,6 +317,8 @@ static const char *pod_record(struct builder *b, enum key key, const struct fram
         return value_path(value) && value[1] != '\0' ? NULL : "not an absolute, normalised path";
     case KEY_POD_SET:
         return setting(b, value);
+    case KEY_METADATA:
+        return metadata(p, value);
     case KEY_LOG_MAX:
         return number_parse(value, INT64_MAX, &p->log_max) && p->log_max >= 4096
                    ? NULL

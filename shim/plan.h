@@ -103,6 +103,10 @@ struct plan {
     bool own_net;
     const char *cgroup; /* or NULL */
     struct plan_setting *settings;
+    bool has_metadata; /* a relay to the metadata service */
+    uint16_t metadata_port;
+    uid_t metadata_uid;
+    gid_t metadata_gid;
     uint64_t log_max;
     unsigned log_keep;
     unsigned stop_grace_ms;

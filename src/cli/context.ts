@@ -69,6 +69,21 @@ function groupIdOf(name: string): number | undefined {
   }
 }
 
+/** uid and gid of an account of this host, without starting getent(1). */
+function accountOf(name: string): { readonly uid: number; readonly gid: number } | undefined {
+  try {
+    const [, , uid, gid] =
+      readFileSync('/etc/passwd', 'utf8')
+        .split('\n')
+        .find((entry) => entry.startsWith(`${name}:`))
+        ?.split(':') ?? [];
+    if (uid === undefined || gid === undefined) return undefined;
+    return Number(uid) === 0 ? undefined : { uid: Number(uid), gid: Number(gid) };
+  } catch {
+    return undefined;
+  }
+}
+
 export function ensureRoot(): void {
   if (process.geteuid?.() === 0) return;
   throw new HostError(
@@ -152,6 +167,7 @@ export function createContext(options: GlobalOptions): Context {
           logKeep: config()['logs.keep'],
           stopGraceMs: config()['stop.grace-ms'],
         },
+        metadata: { port: config()['mds.port'], relay: accountOf(config()['mds.user']) },
         groupId: groupIdOf('_jetpack'),
         now,
       };

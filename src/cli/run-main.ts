@@ -6,6 +6,7 @@ import process from 'node:process';
 
 import { EXIT, UsageError } from '../errors.ts';
 
+import { isListening } from '../host/probe.ts';
 import { findImage } from '../image/find.ts';
 import { destroyPod } from '../pod/destroy.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
@@ -54,14 +55,19 @@ async function run(argv: readonly string[]): Promise<void> {
   const options = parseRunOptions(words);
   checkTerminal(options);
   const context = openContext(options);
+  const metadata = askForMetadataService(context, options);
   const again = await findPodToRun(context, words);
-  if (again !== undefined) return replaceByShim(context, again, options);
+  if (again !== undefined) {
+    await metadata.warn();
+    return replaceByShim(context, again, options);
+  }
   const prepared = await planFromWords(context, words, options);
   if (options.dryRun) {
     printSteps(prepared);
     return;
   }
   const pod = await executePrepare(context.preparePorts, prepared, (uuid) => saveId(options, uuid));
+  await metadata.warn();
   try {
     replaceByShim(context, pod.planFile, options);
   } catch (error) {
@@ -78,14 +84,35 @@ async function prepare(argv: readonly string[]): Promise<void> {
   }
   const options = parseRunOptions(words);
   const context = openContext(options);
+  const metadata = askForMetadataService(context, options);
   const plan = await planFromWords(context, words, options);
   if (options.dryRun) {
     printSteps(plan);
     return;
   }
   const { uuid } = await executePrepare(context.preparePorts, plan, (id) => saveId(options, id));
+  await metadata.warn();
   if (options.json) printJson({ uuid });
   else printAnswer(uuid);
+}
+
+/** Asked first and heard last: the answer costs the start no time. A pod gets its URL in any case. */
+function askForMetadataService(
+  { config }: Context,
+  { dryRun, json }: RunOptions,
+): { readonly warn: () => Promise<void> } {
+  if (dryRun || !config['mds.warn']) return { warn: () => Promise.resolve() };
+  const port = config['mds.port'];
+  const answer = isListening(port);
+  return {
+    async warn() {
+      if (await answer) return;
+      tellWarning(
+        `the metadata service does not answer at 127.0.0.1:${String(port)}; start it with jetpack-mds, or set mds.warn = no`,
+        json,
+      );
+    },
+  };
 }
 
 function saveId({ saveId: file }: RunOptions, uuid: string): void {

@@ -66,6 +66,7 @@ With --pool-file it makes a pool on a file first, for hosts that have none (and 
       {
         layout,
         configFile: sources.file ?? CONFIG_FILE,
+        mdsUser: config['mds.user'],
         ...(poolFile === undefined ? {} : { poolFile }),
       },
     );

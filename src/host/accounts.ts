@@ -7,7 +7,8 @@ export const ACCOUNT = '_jetpack';
 export interface Accounts {
   /** The group's id; undefined when there is none. */
   findGroup(): Promise<number | undefined>;
-  hasUser(): Promise<boolean>;
+  /** The id of a user, by default of ours; undefined when there is none. */
+  findUser(name?: string): Promise<number | undefined>;
   createGroup(): Promise<void>;
   createUser(): Promise<void>;
 }
@@ -18,13 +19,16 @@ const NOT_FOUND = 2;
 const NAME_IN_USE = 9;
 
 export function createLinuxAccounts(run: Run): Accounts {
-  async function lookUp(database: 'group' | 'passwd'): Promise<string | undefined> {
-    const result = await run(['/usr/bin/getent', database, ACCOUNT]);
-    if (result.status === 0) return result.stdout;
+  async function lookUp(database: 'group' | 'passwd', name: string): Promise<number | undefined> {
+    const result = await run(['/usr/bin/getent', database, name]);
+    if (result.status === 0) {
+      const id = result.stdout.split(':')[2];
+      return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined;
+    }
     if (result.status === NOT_FOUND) return undefined;
     throw new HostError(
       'TOOL_FAILED',
-      `cannot look for ${ACCOUNT} in ${database}: ${result.stderr.trim()}`,
+      `cannot look for ${name} in ${database}: ${result.stderr.trim()}`,
     );
   }
 
@@ -41,11 +45,8 @@ export function createLinuxAccounts(run: Run): Accounts {
   }
 
   return {
-    async findGroup() {
-      const id = (await lookUp('group'))?.split(':')[2];
-      return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined;
-    },
-    hasUser: async () => (await lookUp('passwd')) !== undefined,
+    findGroup: () => lookUp('group', ACCOUNT),
+    findUser: (name = ACCOUNT) => lookUp('passwd', name),
     createGroup: () => add(['/usr/sbin/groupadd', '--system', ACCOUNT], 'group'),
     createUser: () =>
       add(

@@ -9,6 +9,7 @@ import { errnoOf, HostError } from '../errors.ts';
 import { findNearest } from '../schema/nearest.ts';
 import { parseDatasetName, type DatasetName } from '../zfs/zfs.ts';
 import { MAX_SOCKET_PATH } from './lease.ts';
+import { refuseListenList } from './listen-list.ts';
 
 export const CONFIG_FILE = '/etc/jetpack/jetpack.conf';
 
@@ -35,11 +36,30 @@ function mountpoint(text: string): string {
   );
 }
 
-function wholeNumber(least: number): (text: string) => number {
+function wholeNumber(least: number, most = Infinity): (text: string) => number {
   return (text) => {
-    if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
-    throw new Refusal(`must be a whole number, at least ${String(least)}`);
+    if (/^\d{1,15}$/.test(text) && Number(text) >= least && Number(text) <= most)
+      return Number(text);
+    const end = most === Infinity ? '' : `, at most ${String(most)}`;
+    throw new Refusal(`must be a whole number, at least ${String(least)}${end}`);
   };
+}
+
+function yesOrNo(text: string): boolean {
+  if (text === 'yes' || text === 'no') return text === 'yes';
+  throw new Refusal('must be yes or no');
+}
+
+function listenList(text: string): readonly string[] {
+  const items = text.split(',').map((item) => item.trim());
+  const why = refuseListenList(items);
+  if (why === undefined) return items;
+  throw new Refusal(why);
+}
+
+function accountName(text: string): string {
+  if (/^[a-z_][a-z0-9_-]{0,31}$/.test(text) && text !== 'root') return text;
+  throw new Refusal('must be the name of a user other than root');
 }
 
 function datasetName(text: string): DatasetName {
@@ -61,6 +81,12 @@ const PARSERS = {
   'logs.keep': wholeNumber(0),
   /** Between TERM and KILL. */
   'stop.grace-ms': wholeNumber(0),
+  /** The metadata service. */
+  'mds.port': wholeNumber(1, 65535),
+  'mds.listen': listenList,
+  'mds.user': accountName,
+  /** Whether `run` and `prepare` tell when it does not answer. */
+  'mds.warn': yesOrNo,
   /** Only where they are not in one of the usual places. */
   'zfs.program': absolutePath,
   'zpool.program': absolutePath,
@@ -98,6 +124,10 @@ export function defaultSettings({ platform, packageDir }: ConfigDefaults): reado
     'logs.max-bytes': String(10 * 1024 * 1024),
     'logs.keep': '3',
     'stop.grace-ms': '10000',
+    'mds.port': '1104',
+    'mds.listen': '127.0.0.1,::1',
+    'mds.user': '_jetpack',
+    'mds.warn': 'yes',
   };
   return CONFIG_KEYS.flatMap((key) => {
     const value = values[key];
@@ -161,7 +191,7 @@ export function mergeConfig(...sources: readonly (readonly Setting[])[]): Merged
   return { config: Object.fromEntries(values) as Config, origins };
 }
 
-function parseValue({ key, value, origin }: Setting): string | number {
+function parseValue({ key, value, origin }: Setting): Value<ConfigKey> {
   try {
     return PARSERS[key](value);
   } catch (error) {

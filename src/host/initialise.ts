@@ -10,6 +10,7 @@ import type { DatasetName, Properties, Zfs, ZfsFeatures } from '../zfs/zfs.ts';
 import { ACCOUNT, type Accounts } from './accounts.ts';
 import { renderConfigFile } from './config.ts';
 import type { Layout } from './layout.ts';
+import { createMdsKey, mdsKeyFile } from './mds-key.ts';
 import { RESERVE_PROPERTIES } from './reserve.ts';
 
 export interface PoolFile {
@@ -23,6 +24,8 @@ export interface InitialiseRequest {
   readonly layout: Layout;
   /** Written when it is missing. */
   readonly configFile: string;
+  /** Who the metadata service runs as; our own account unless the administrator made another. */
+  readonly mdsUser?: string;
   readonly poolFile?: PoolFile;
 }
 
@@ -51,6 +54,7 @@ export interface HostFacts {
   readonly datasets: ReadonlyMap<DatasetName, DatasetFact>;
   /** Those of the plan that exist, by path. */
   readonly folders: ReadonlyMap<string, { readonly mode: number; readonly gid: number }>;
+  readonly mdsKeyExists: boolean;
   readonly configFileExists: boolean;
 }
 
@@ -69,6 +73,7 @@ export type InitialiseStep =
   | { readonly kind: 'adopt-dataset'; readonly name: DatasetName; readonly properties: Properties }
   | { readonly kind: 'mount-dataset'; readonly name: DatasetName }
   | { readonly kind: 'set-up-folder'; readonly folder: Folder }
+  | { readonly kind: 'create-mds-key'; readonly file: string; readonly user: string }
   | { readonly kind: 'write-config'; readonly file: string; readonly text: string };
 
 export const ROLE = 'io.jetpack:role';
@@ -146,7 +151,9 @@ export function plannedFolders({ dir }: Layout): readonly Folder[] {
   const forRoot = (folder: string): Folder => ({ path: folder, mode: 0o700, group: 'root' });
   return [
     { path: dir.root, mode: 0o711, group: 'root' },
-    forRoot(dir.images),
+    // The metadata service looks up images by their ids.
+    { path: dir.images, mode: 0o710, group: ACCOUNT },
+    { path: dir.mds, mode: 0o750, group: ACCOUNT },
     forRoot(path.dirname(dir.imageNames)),
     forRoot(dir.imageNames),
     forRoot(dir.podNames),
@@ -169,6 +176,7 @@ export function planInitialise(
     ...planAccounts(facts),
     ...planDatasets(request, facts),
     ...planFolders(request, facts),
+    ...planMdsKey(request, facts),
     ...planConfig(request, facts),
   ];
 }
@@ -210,6 +218,14 @@ function planFolders({ layout }: InitialiseRequest, facts: HostFacts): readonly 
     const isRight = found?.mode === folder.mode && found.gid === gid;
     return isRight ? [] : [{ kind: 'set-up-folder', folder }];
   });
+}
+
+function planMdsKey(
+  { layout, mdsUser = ACCOUNT }: InitialiseRequest,
+  facts: HostFacts,
+): readonly InitialiseStep[] {
+  if (facts.mdsKeyExists) return [];
+  return [{ kind: 'create-mds-key', file: mdsKeyFile(layout), user: mdsUser }];
 }
 
 function planConfig(request: InitialiseRequest, facts: HostFacts): readonly InitialiseStep[] {
@@ -263,6 +279,8 @@ export function renderInitialiseStep(step: InitialiseStep): string {
       return `mount ${step.name}`;
     case 'set-up-folder':
       return `set up the folder ${step.folder.path}`;
+    case 'create-mds-key':
+      return `make the key of the metadata service, ${step.file}`;
     case 'write-config':
       return `write ${step.file}`;
   }
@@ -308,6 +326,7 @@ async function gatherPoolFacts(
     hasUser: false,
     datasets: new Map(),
     folders: new Map(),
+    mdsKeyExists: false,
     configFileExists: false,
   };
 }
@@ -334,8 +353,9 @@ export async function gatherFacts(
     });
   }
   const folders = new Map<string, { mode: number; gid: number }>();
+  const isMounted = datasets.get(layout.dataset.root)?.mounted === true;
   // Before the root dataset is mounted, folders of that name would be those under the mount.
-  if (datasets.get(layout.dataset.root)?.mounted === true) {
+  if (isMounted) {
     for (const folder of plannedFolders(layout)) {
       const found = await findStat(folder.path);
       if (found !== undefined)
@@ -345,9 +365,10 @@ export async function gatherFacts(
   return {
     ...(await gatherPoolFacts(ports, request, features)),
     groupId: await accounts.findGroup(),
-    hasUser: await accounts.hasUser(),
+    hasUser: (await accounts.findUser()) !== undefined,
     datasets,
     folders,
+    mdsKeyExists: isMounted && (await findStat(mdsKeyFile(layout))) !== undefined,
     configFileExists: (await findStat(request.configFile)) !== undefined,
   };
 }
@@ -383,6 +404,8 @@ async function perform(ports: InitialisePorts, step: InitialiseStep): Promise<vo
       return zfs.mount(step.name);
     case 'set-up-folder':
       return setUpFolder(accounts, step.folder);
+    case 'create-mds-key':
+      return makeMdsKey(accounts, step.file, step.user);
     case 'write-config':
       return writeConfig(step.file, step.text);
   }
@@ -438,6 +461,14 @@ async function setUpFolder(accounts: Accounts, folder: Folder): Promise<void> {
   // The mode last: chown(2) would clear parts of it, and mkdir's is cut by the umask.
   await chown(folder.path, 0, gid);
   await chmod(folder.path, folder.mode);
+}
+
+async function makeMdsKey(accounts: Accounts, file: string, user: string): Promise<void> {
+  const uid = await accounts.findUser(user);
+  if (uid !== undefined) return createMdsKey(file, uid);
+  throw new HostError('HOST_UNSUPPORTED', `the user ${user} of the metadata service is missing`, {
+    remedies: ['create it, in the group _jetpack', 'or change mds.user in the configuration'],
+  });
 }
 
 async function writeConfig(file: string, text: string): Promise<void> {

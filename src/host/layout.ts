@@ -31,6 +31,8 @@ export interface Layout {
     readonly imageNames: string;
     readonly pods: string;
     readonly podNames: string;
+    /** What only the metadata service may read. */
+    readonly mds: string;
     readonly leases: string;
     readonly locks: string;
     /** Where a scratch dataset is mounted while an image is unpacked. */
@@ -81,6 +83,7 @@ export function createLayout(rootDataset: DatasetName, rootDir: string): Layout 
       imageNames: inside('names', 'images'),
       pods: inside('pods'),
       podNames: inside('names', 'pods'),
+      mds: inside('mds'),
       leases: inside('leases'),
       locks: inside('locks'),
       scratch: (uuid) => inside('build', uuid),

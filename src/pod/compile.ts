@@ -12,6 +12,7 @@ import type {
   PodManifest,
   Volume,
 } from '../schema/pod-manifest.ts';
+import type { PodMetadata } from './metadata.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { normaliseTarget } from './reify.ts';
 
@@ -30,6 +31,7 @@ export interface CompileInput {
   readonly hostname: string;
   readonly network: PodNetwork;
   readonly name: string | undefined;
+  readonly metadata: PodMetadata;
   /** `zfs`: the shim mounts the datasets; `dir`: they are mounted below layout.dir.rootfs. */
   readonly rootfsKind: 'zfs' | 'dir';
   readonly confinement: {
@@ -51,11 +53,17 @@ export function appOf(podApp: PodApp): App {
   return podApp.app ?? { user: '0', group: '0' };
 }
 
-function environmentOf(name: string, app: App, term: string | undefined): readonly string[] {
+function environmentOf(
+  name: string,
+  app: App,
+  { term, metadata }: CompileInput,
+): readonly string[] {
   const merged = new Map(BASE_ENVIRONMENT);
   merged.set('AC_APP_NAME', name);
   if (term !== undefined) merged.set('TERM', term);
   for (const variable of app.environment ?? []) merged.set(variable.name, variable.value);
+  // Last: no image may send its app to another service.
+  merged.set('AC_METADATA_URL', metadata.url);
   return [...merged].map(([key, value]) => `${key}=${value}`);
 }
 
@@ -121,7 +129,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     name: podApp.name,
     rootfs: { kind: input.rootfsKind, source, readOnly: podApp.readOnlyRootFS ?? false },
     exec: app.exec ?? [],
-    env: environmentOf(podApp.name, app, input.term),
+    env: environmentOf(podApp.name, app, input),
     passwdEnv: true,
     cwd: normaliseTarget(
       app.workingDirectory === undefined || app.workingDirectory === ''
@@ -154,6 +162,12 @@ function hostMounts({ layout, uuid, manifest }: CompileInput): readonly string[]
   ];
 }
 
+/** With the host's network a pod reaches the service itself. */
+function planRelay({ network, metadata }: CompileInput): Plan['metadata'] {
+  if (network === 'host' || metadata.relay === undefined) return undefined;
+  return { port: metadata.port, ...metadata.relay };
+}
+
 export function compilePlan(input: CompileInput): Plan {
   const { layout, uuid, tools, name } = input;
   const leftovers = [
@@ -166,6 +180,7 @@ export function compilePlan(input: CompileInput): Plan {
     dir: layout.dir.pod(uuid),
     hostname: input.hostname,
     net: input.network,
+    metadata: planRelay(input),
     cgroup: input.confinement.pod.cgroup,
     ...input.settings,
     reap: [],

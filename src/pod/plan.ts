@@ -52,6 +52,9 @@ export interface Plan {
   readonly net: 'host' | 'none';
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  /** The relay to the metadata service: its port, and the account that the relay runs as. */
+  readonly metadata:
+    { readonly port: number; readonly uid: number; readonly gid: number } | undefined;
   readonly logMaxBytes: number;
   readonly logKeep: number;
   readonly stopGraceMs: number;
@@ -106,6 +109,10 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
   if (plan.cgroup !== undefined) {
     yield ['cgroup', plan.cgroup.path];
     for (const { file, value } of plan.cgroup.settings) yield ['cgroup-set', file, value];
+  }
+  if (plan.metadata !== undefined) {
+    const { port, uid, gid } = plan.metadata;
+    yield ['metadata', String(port), String(uid), String(gid)];
   }
   yield ['log-max', String(plan.logMaxBytes)];
   yield ['log-keep', String(plan.logKeep)];

@@ -17,6 +17,13 @@ import { appOf, compilePlan, emptyVolumes } from './compile.ts';
 import type { PodMeta } from './model.ts';
 import { checkPlan } from './check-plan.ts';
 import { removeEmptyFolder } from './destroy.ts';
+import {
+  createSecret,
+  METADATA_FILE,
+  metadataToken,
+  metadataUrl,
+  type PodMetadata,
+} from './metadata.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
 import { reify, type PodRequest } from './reify.ts';
@@ -32,6 +39,8 @@ export interface PreparePorts {
     readonly logKeep: number;
     readonly stopGraceMs: number;
   };
+  /** Of the metadata service; `relay` is its account, where the host has it. */
+  readonly metadata: Omit<PodMetadata, 'url'>;
   readonly groupId: number | undefined;
   now(): Date;
 }
@@ -152,6 +161,7 @@ function fileSteps(
   manifest: PodManifest,
   plan: Plan,
   meta: PodMeta,
+  metadata: PodMetadata,
 ): readonly Step[] {
   const dir = ports.layout.dir.pod(uuid);
   const write = (name: string, content: string | Buffer, mode: number) => {
@@ -161,13 +171,14 @@ function fileSteps(
   };
   return [
     {
-      title: `write ${dir}/{manifest,meta.json,plan}`,
+      title: `write ${dir}/{manifest,meta.json,${METADATA_FILE},plan}`,
       run: () => {
         mkdirSync(path.join(dir, 'logs'), { mode: 0o700 });
         mkdirSync(path.join(dir, 'status'), { mode: 0o750 });
         if (plan.net === 'host') copyResolvConf(dir);
         write('manifest', `${JSON.stringify(manifest)}\n`, 0o440);
         write('meta.json', `${JSON.stringify(meta)}\n`, 0o440);
+        write(METADATA_FILE, `${metadata.url}\n`, 0o440);
         write('plan', encodePlan(plan), 0o400);
       },
     },
@@ -202,6 +213,8 @@ export async function planPrepare(
     apps.set(app.name, await runtime.confineApp(app.name, appOf(app), options.isolation));
   const pod = await runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
+  const token = metadataToken(uuid, createSecret());
+  const metadata = { ...ports.metadata, url: metadataUrl(ports.metadata.port, token) };
   const plan = compilePlan({
     uuid,
     manifest,
@@ -209,6 +222,7 @@ export async function planPrepare(
     hostname: options.hostname ?? `jetpack-${uuid}`,
     network: options.network,
     name: options.name,
+    metadata,
     rootfsKind,
     confinement: { pod, apps },
     settings: ports.settings,
@@ -232,7 +246,11 @@ export async function planPrepare(
   const steps: Step[] = [
     {
       title: `mkdir ${dir}`,
-      run: () => mkdirSync(dir, { mode: 0o750 }),
+      run: () => {
+        mkdirSync(dir, { mode: 0o710 });
+        // The metadata service looks up files of it by their names; it need not list them.
+        if (ports.groupId !== undefined) chownSync(dir, 0, ports.groupId);
+      },
       undo: () => rmSync(dir, { recursive: true, force: true }),
     },
     ...(name === undefined
@@ -248,7 +266,7 @@ export async function planPrepare(
     ...(pod.cgroup === undefined
       ? []
       : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
-    ...fileSteps(ports, uuid, manifest, plan, meta),
+    ...fileSteps(ports, uuid, manifest, plan, meta, metadata),
   ];
   const ignored = [...apps].flatMap(([app, { report }]) =>
     report.ignored.map(

@@ -22,7 +22,7 @@ describe.skipIf(testPool() === undefined)('init on a host without a pool', () =>
   const real = createLinuxAccounts(childExec.run);
   const accounts: Accounts = {
     findGroup: async () => (await real.findGroup()) ?? 0,
-    hasUser: () => Promise.resolve(true),
+    findUser: () => Promise.resolve(0),
     createGroup: () => Promise.reject(new Error('not expected')),
     createUser: () => Promise.reject(new Error('not expected')),
   };

@@ -52,7 +52,10 @@ export class JetpackHost {
 
   constructor(pool: string) {
     this.root = `${pool}/h-${randomUUID().slice(0, 8)}`;
-    writeFileSync(this.conf, `root.zfs = ${this.root}\nroot.mountpoint = ${this.mountpoint}\n`);
+    writeFileSync(
+      this.conf,
+      `root.zfs = ${this.root}\nroot.mountpoint = ${this.mountpoint}\nmds.warn = no\n`,
+    );
   }
 
   get env(): Record<string, string> {

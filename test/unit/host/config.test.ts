@@ -29,6 +29,10 @@ describe('the configuration', () => {
       'logs.max-bytes': 10_485_760,
       'logs.keep': 3,
       'stop.grace-ms': 10_000,
+      'mds.port': 1104,
+      'mds.listen': ['127.0.0.1', '::1'],
+      'mds.user': '_jetpack',
+      'mds.warn': true,
     });
     expect(() => rootDatasetOf(config)).toThrow(
       expect.objectContaining({ code: 'NOT_INITIALISED' }),

@@ -27,6 +27,7 @@ const fresh: HostFacts = {
   hasUser: false,
   datasets: new Map(),
   folders: new Map(),
+  mdsKeyExists: false,
   configFileExists: false,
 };
 
@@ -49,6 +50,7 @@ const complete: HostFacts = {
       { mode, gid: group === 'root' ? 0 : 990 },
     ]),
   ),
+  mdsKeyExists: true,
   configFileExists: true,
 };
 
@@ -65,6 +67,7 @@ describe('the plan of init', () => {
       'create-user',
       ...Array.from({ length: 7 }, () => 'create-dataset'),
       ...Array.from({ length: plannedFolders(layout).length }, () => 'set-up-folder'),
+      'create-mds-key',
       'write-config',
     ]);
     expect(steps.at(-1)).toMatchObject({

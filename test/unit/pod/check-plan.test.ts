@@ -32,6 +32,7 @@ const plan = (more: Partial<PlanApp>): Plan => ({
   hostname: 'h',
   net: 'none',
   cgroup: undefined,
+  metadata: { port: 1104, uid: 999, gid: 995 },
   logMaxBytes: 1,
   logKeep: 1,
   stopGraceMs: 1,
