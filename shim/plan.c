@@ -62,7 +62,7 @@ static const struct rule {
     [KEY_UUID] = {"uuid", false, 1, 1, 1, 1},
     [KEY_DIR] = {"dir", false, 1, 1, 1, 1},
     [KEY_HOSTNAME] = {"hostname", false, 1, 1, 1, 1},
-    [KEY_NET] = {"net", false, 1, 1, 1, 1},
+    [KEY_NET] = {"net", false, 1, 2, 1, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
     [KEY_METADATA] = {"metadata", false, 3, 3, 0, 1},
@@ -293,6 +293,20 @@ static const char *metadata(struct plan *p, const char *port) {
     return NULL;
 }
 
+static const char *network(struct plan *p, const struct frame *f) {
+    const char *path = f->first + strlen(f->first) + 1;
+    if (strcmp(f->first, "ns") == 0) {
+        if (f->count != 2 || !value_path(path) || path[1] == '\0')
+            return "no absolute, normalised path follows `ns`";
+        p->net_ns = path;
+        return NULL;
+    }
+    p->own_net = strcmp(f->first, "none") == 0;
+    if (!p->own_net && strcmp(f->first, "host") != 0)
+        return "not `host`, `none` or `ns`";
+    return f->count == 1 ? NULL : "something follows `host` or `none`";
+}
+
 static const char *pod_record(struct builder *b, enum key key, const struct frame *f) {
     struct plan *p = b->plan;
     const char *value = f->first;
@@ -310,8 +324,7 @@ static const char *pod_record(struct builder *b, enum key key, const struct fram
         p->hostname = value;
         return value_host(value) ? NULL : "not a host name";
     case KEY_NET:
-        p->own_net = strcmp(value, "none") == 0;
-        return p->own_net || strcmp(value, "host") == 0 ? NULL : "not `host` or `none`";
+        return network(p, f);
     case KEY_CGROUP:
         p->cgroup = value;
         return value_path(value) && value[1] != '\0' ? NULL : "not an absolute, normalised path";

@@ -100,7 +100,8 @@ struct plan {
     const char *uuid;
     const char *dir;
     const char *hostname;
-    bool own_net;
+    bool own_net;       /* a new network namespace */
+    const char *net_ns; /* or NULL: the file of the one to join */
     const char *cgroup; /* or NULL */
     struct plan_setting *settings;
     bool has_metadata; /* a relay to the metadata service */

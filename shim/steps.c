@@ -23,6 +23,7 @@ static const struct step_text {
                         "run as root, on a kernel with namespaces"},
     [STEP_HOSTNAME] = {"HOSTNAME_FAILED", "cannot set the host name", NULL},
     [STEP_LOOPBACK] = {"LOOPBACK_FAILED", "cannot bring up the pod's loopback interface", NULL},
+    [STEP_NETNS] = {"NETWORK_FAILED", "cannot join the pod's network namespace", NULL},
     [STEP_ROOTFS] = {"ROOTFS_FAILED", "cannot mount the root",
                      "look at it with `zfs list`, or prepare the pod again"},
     [STEP_BASE] = {"MOUNT_FAILED", "cannot mount",

@@ -30,6 +30,7 @@ enum wire_step {
     STEP_NAMESPACE, /* unshare, setns, private mounts */
     STEP_HOSTNAME,
     STEP_LOOPBACK,
+    STEP_NETNS,      /* the pod's network namespace cannot be joined */
     STEP_ROOTFS,     /* the app's root cannot be mounted */
     STEP_BASE,       /* index: enum wire_base */
     STEP_MOUNT_FROM, /* index: n-th mount record */

@@ -90,6 +90,13 @@ static void keep_own_files(void) {
     }
 }
 
+/* Before the descriptor goes away with all that is the supervisor's. */
+static void join_network(void) {
+    struct wire problem = {0};
+    int r = self->netns >= 0 ? sys_setns(self->netns, CLONE_NEWNET) : 0;
+    task_check(r == 0 || problem_at(&problem, STEP_NETNS, 0, r), WIRE_ALL, &problem);
+}
+
 static bool loopback_up(struct wire *problem) {
     struct ifreq request;
     memset(&request, 0, sizeof request);
@@ -166,13 +173,14 @@ _Noreturn void init_main(const struct init *init) {
     watch.set = keep_room((2 + init->plan->app_count) * sizeof *watch.set);
     watch.owner = keep_room((2 + init->plan->app_count) * sizeof *watch.owner);
     watch_supervisor();
+    join_network();
     self_forget("jetpack-init");
     umask(0);
     keep_own_files();
     task_check(context_isolate(&problem), WIRE_ALL, &problem);
     if (sethostname(init->plan->hostname, strlen(init->plan->hostname)) < 0)
         task_check(problem_at(&problem, STEP_HOSTNAME, 0, errno), WIRE_ALL, &problem);
-    if (init->plan->own_net)
+    if (init->plan->own_net || init->plan->net_ns != NULL)
         task_check(loopback_up(&problem), WIRE_ALL, &problem);
     build_contexts();
     send_terminal();

@@ -19,6 +19,7 @@ struct init_app {
 struct init {
     const struct plan *plan;
     int channel; /* SOCK_SEQPACKET to the supervisor */
+    int netns;   /* the network namespace to join, or -1 */
     bool tty;
     struct init_app *apps; /* as many as the plan has */
 };

@@ -19,6 +19,7 @@
 #include "../text.h"
 #include "cgroup.h"
 #include "credentials.h"
+#include "netns.h"
 #include "own.h"
 #include "sys.h"
 
@@ -92,6 +93,7 @@ static void close_init_ends(void) {
         fd_close(&own.init.apps[i].err);
     }
     fd_close(&own.init.channel);
+    fd_close(&own.init.netns);
     fd_close(&own.cgroups.init);
 }
 
@@ -152,7 +154,8 @@ bool start_set_up(struct problem *problem) {
     int r = pod_open_logs(&own.pod);
     if (r < 0)
         return fail(problem, "LOG_FAILED", "cannot open the logs", r);
-    if (!cgroup_create(&own.plan, &own.cgroups, problem) || !make_pipes(problem))
+    if (!netns_open(&own.plan, &own.init.netns, problem) ||
+        !cgroup_create(&own.plan, &own.cgroups, problem) || !make_pipes(problem))
         return false;
     if (!start_catch_signals())
         return fail(problem, "SIGNAL_FAILED", "cannot catch signals", errno);

@@ -9,9 +9,9 @@ export const podFlags = {
     summary: "the pod's name (before the first image); the app's name after its image",
   }),
   net: string({
-    options: ['none', 'host'],
+    helpValue: 'none|host|ns:NAME|ns:/PATH',
     default: 'none',
-    summary: 'network: loopback only, or that of the host',
+    summary: 'network: loopback only, that of the host, or a namespace of ip netns',
   }),
   hostname: string({ summary: 'default: jetpack-UUID' }),
   volume: string({
@@ -85,6 +85,7 @@ A prepared or exited pod runs (again) when its UUID or name is given instead of 
   static override examples = [
     '<%= config.bin %> run --rm busybox -- echo hi',
     '<%= config.bin %> run -it --rm --net=host busybox',
+    '<%= config.bin %> run -d --net=ns:blue nginx',
     '<%= config.bin %> run -d --name=web --volume=www,kind=host,source=/srv/www nginx --mount=volume=www,target=/var/www',
     '<%= config.bin %> run -d server --user=www -- --port 80 --- sidecar --name=logger',
   ];

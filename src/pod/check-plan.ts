@@ -63,6 +63,7 @@ function checkApp(app: PlanApp): void {
 export function checkPlan(plan: Plan): void {
   if (plan.apps.length > MAX_APPS)
     refuse('the pod', `${String(plan.apps.length)} apps, at most ${String(MAX_APPS)}`);
+  if (plan.net.kind === 'ns') checkPath('--net', plan.net.path);
   plan.apps.forEach(checkApp);
   const bytes = encodePlan(plan).length;
   if (bytes > MAX_PLAN_BYTES)

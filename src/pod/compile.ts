@@ -101,7 +101,7 @@ function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
 
 /** With the host's network an app needs the host's resolver to go with it. */
 function planNetworkFiles(input: CompileInput): readonly PlanMount[] {
-  if (input.network !== 'host') return [];
+  if (input.network.kind !== 'host') return [];
   return [
     {
       kind: 'bind',

@@ -7,7 +7,8 @@ export interface PodMeta {
   readonly name?: string | undefined;
   /** RFC 3339, UTC. */
   readonly createdAt: string;
-  readonly net: 'host' | 'none';
+  /** As `--net` takes it. */
+  readonly net: string;
   readonly apps: readonly {
     readonly name: string;
     readonly imageId: string;

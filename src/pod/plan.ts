@@ -3,6 +3,8 @@
  * Pure: values in, bytes out.
  */
 
+import type { PodNetwork } from '../network/network.ts';
+
 export interface PlanMount {
   readonly kind: 'bind' | 'zfs';
   readonly source: string;
@@ -49,7 +51,7 @@ export interface Plan {
   readonly uuid: string;
   readonly dir: string;
   readonly hostname: string;
-  readonly net: 'host' | 'none';
+  readonly net: PodNetwork;
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
   /** The relay to the metadata service: its port, and the account that the relay runs as. */
@@ -105,7 +107,7 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
   yield ['uuid', plan.uuid];
   yield ['dir', plan.dir];
   yield ['hostname', plan.hostname];
-  yield ['net', plan.net];
+  yield plan.net.kind === 'ns' ? ['net', 'ns', plan.net.path] : ['net', plan.net.kind];
   if (plan.cgroup !== undefined) {
     yield ['cgroup', plan.cgroup.path];
     for (const { file, value } of plan.cgroup.settings) yield ['cgroup-set', file, value];

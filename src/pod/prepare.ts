@@ -9,7 +9,8 @@ import { errnoOf, PodError } from '../errors.ts';
 import type { Layout } from '../host/layout.ts';
 import { takeLease } from '../host/lease.ts';
 import { createUuid } from '../host/uuid.ts';
-import type { PodNetwork } from '../network/network.ts';
+import { checkNetwork } from '../network/namespace.ts';
+import { renderNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppConfinement, Isolation, Runtime } from '../runtime/runtime.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
@@ -175,7 +176,7 @@ function fileSteps(
       run: () => {
         mkdirSync(path.join(dir, 'logs'), { mode: 0o700 });
         mkdirSync(path.join(dir, 'status'), { mode: 0o750 });
-        if (plan.net === 'host') copyResolvConf(dir);
+        if (plan.net.kind === 'host') copyResolvConf(dir);
         write('manifest', `${JSON.stringify(manifest)}\n`, 0o440);
         write('meta.json', `${JSON.stringify(meta)}\n`, 0o440);
         write(METADATA_FILE, `${metadata.url}\n`, 0o440);
@@ -207,6 +208,7 @@ export async function planPrepare(
   const uuid = createUuid();
   const { manifest, warnings } = reify(options.request);
   checkHostVolumes(manifest.volumes ?? []);
+  checkNetwork(options.network);
   const { runtime, layout } = ports;
   const apps = new Map<string, AppConfinement>();
   for (const app of manifest.apps)
@@ -234,7 +236,7 @@ export async function planPrepare(
     uuid,
     name: options.name,
     createdAt: ports.now().toISOString(),
-    net: options.network,
+    net: renderNetwork(options.network),
     apps: manifest.apps.map(({ name, image }) => ({
       name,
       imageId: image.id,

@@ -102,7 +102,8 @@ pod_head() {
     rec uuid $UUID
     rec dir "$dir"
     rec hostname testpod
-    rec net "${NET:-none}"
+    # shellcheck disable=SC2086  # `ns PATH` are two fields
+    rec net ${NET:-none}
     rec log-max "${LOG_MAX:-1000000}"
     rec log-keep "${LOG_KEEP:-2}"
     rec stop-grace "${GRACE:-2000}"

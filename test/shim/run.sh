@@ -17,7 +17,7 @@ if [ "$(id -u)" -ne 0 ] || ! command -v busybox >/dev/null; then
 fi
 new_root "$WORK/root"
 
-for part in "$here"/run.d/*.sh; do
+for part in "$here"/run.d/${ONLY:-}*.sh; do
     echo "# ${part##*/}"
     . "$part"
     unset MORE POD_MORE MODE ROOT APP_USER APP_GROUP GROUPS_OF CAPS NNP STOP NET LOG_MAX LOG_KEEP GRACE CWD PASSWD_ENV

@@ -54,7 +54,7 @@ const plan = await planPrepare(ports, {
   },
   name: `killed-${randomUUID().slice(0, 8)}`,
   hostname: undefined,
-  network: 'none',
+  network: { kind: 'none' },
   isolation: { capabilities: true, seccomp: true, paths: true },
   term: undefined,
 });

@@ -56,8 +56,8 @@ describe('flags of run', () => {
   const options = (line: string) => parseRunOptions(parseRunWords(line.split(' ')));
 
   it('gives a pod loopback only unless the network of the host is asked for', () => {
-    expect(options('a').network).toBe('none');
-    expect(options('--net=host a').network).toBe('host');
+    expect(options('a').network).toEqual({ kind: 'none' });
+    expect(options('--net=host a').network).toEqual({ kind: 'host' });
   });
 
   it('refuses networks that do not exist, with their names', () => {

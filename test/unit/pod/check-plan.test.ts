@@ -30,7 +30,7 @@ const plan = (more: Partial<PlanApp>): Plan => ({
   uuid: '00000000-0000-4000-8000-000000000000',
   dir: '/pods/u',
   hostname: 'h',
-  net: 'none',
+  net: { kind: 'none' },
   cgroup: undefined,
   metadata: { port: 1104, uid: 999, gid: 995 },
   logMaxBytes: 1,
