@@ -164,7 +164,7 @@ function hostMounts({ layout, uuid, manifest }: CompileInput): readonly string[]
 
 /** With the host's network a pod reaches the service itself. */
 function planRelay({ network, metadata }: CompileInput): Plan['metadata'] {
-  if (network === 'host' || metadata.relay === undefined) return undefined;
+  if (network.kind === 'host' || metadata.relay === undefined) return undefined;
   return { port: metadata.port, ...metadata.relay };
 }
 

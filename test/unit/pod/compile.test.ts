@@ -37,7 +37,7 @@ function compile(network: 'host' | 'none', relay = true) {
     manifest,
     layout: createLayout('tank/jp' as DatasetName, '/var/lib/jetpack'),
     hostname: 'h',
-    network,
+    network: { kind: network },
     name: undefined,
     metadata: { url, port: 1104, relay: relay ? { uid: 999, gid: 995 } : undefined },
     rootfsKind: 'zfs',
