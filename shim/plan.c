@@ -65,7 +65,7 @@ static const struct rule {
     [KEY_NET] = {"net", false, 1, 2, 1, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
-    [KEY_METADATA] = {"metadata", false, 3, 3, 0, 1},
+    [KEY_METADATA] = {"metadata", false, 4, 4, 0, 1},
     [KEY_LOG_MAX] = {"log-max", false, 1, 1, 1, 1},
     [KEY_LOG_KEEP] = {"log-keep", false, 1, 1, 1, 1},
     [KEY_STOP_GRACE] = {"stop-grace", false, 1, 1, 1, 1},
@@ -279,6 +279,7 @@ static const char *mount_record(struct builder *b, const char *kind) {
 static const char *metadata(struct plan *p, const char *port) {
     const char *uid = port + strlen(port) + 1;
     const char *gid = uid + strlen(uid) + 1;
+    const char *warn = gid + strlen(gid) + 1;
     uint64_t n;
     if (!number_parse(port, 65535, &n) || n == 0)
         return "the port is not a number from 1 to 65535";
@@ -290,7 +291,7 @@ static const char *metadata(struct plan *p, const char *port) {
         return "the group is not a number from 1 to 4294967294";
     p->metadata_gid = (gid_t)n;
     p->has_metadata = true;
-    return NULL;
+    return value_bool(warn, &p->metadata_warn) ? NULL : "the last field is not 0 or 1";
 }
 
 static const char *network(struct plan *p, const struct frame *f) {

@@ -104,7 +104,8 @@ struct plan {
     const char *net_ns; /* or NULL: the file of the one to join */
     const char *cgroup; /* or NULL */
     struct plan_setting *settings;
-    bool has_metadata; /* a relay to the metadata service */
+    bool has_metadata; /* of the service, and of a relay to it */
+    bool metadata_warn;
     uint16_t metadata_port;
     uid_t metadata_uid;
     gid_t metadata_gid;

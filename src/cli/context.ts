@@ -167,7 +167,11 @@ export function createContext(options: GlobalOptions): Context {
           logKeep: config()['logs.keep'],
           stopGraceMs: config()['stop.grace-ms'],
         },
-        metadata: { port: config()['mds.port'], relay: accountOf(config()['mds.user']) },
+        metadata: {
+          port: config()['mds.port'],
+          warn: config()['mds.warn'],
+          relay: accountOf(config()['mds.user']),
+        },
         groupId: groupIdOf('_jetpack'),
         now,
       };

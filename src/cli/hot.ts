@@ -42,7 +42,7 @@ export async function warmUp(): Promise<void> {
       hostname: 'warm-up',
       network: options.network,
       name: undefined,
-      metadata: { url: 'http://127.0.0.1:1/', port: 1, relay: { uid: 1, gid: 1 } },
+      metadata: { url: 'http://127.0.0.1:1/', port: 1, warn: true, relay: { uid: 1, gid: 1 } },
       rootfsKind: 'zfs',
       confinement: {
         pod: { cgroup: undefined, report: confined.report },

@@ -55,19 +55,14 @@ async function run(argv: readonly string[]): Promise<void> {
   const options = parseRunOptions(words);
   checkTerminal(options);
   const context = openContext(options);
-  const metadata = askForMetadataService(context, options);
   const again = await findPodToRun(context, words);
-  if (again !== undefined) {
-    await metadata.warn();
-    return replaceByShim(context, again, options);
-  }
+  if (again !== undefined) return replaceByShim(context, again, options);
   const prepared = await planFromWords(context, words, options);
   if (options.dryRun) {
     printSteps(prepared);
     return;
   }
   const pod = await executePrepare(context.preparePorts, prepared, (uuid) => saveId(options, uuid));
-  await metadata.warn();
   try {
     replaceByShim(context, pod.planFile, options);
   } catch (error) {
@@ -96,7 +91,7 @@ async function prepare(argv: readonly string[]): Promise<void> {
   else printAnswer(uuid);
 }
 
-/** Asked first and heard last: the answer costs the start no time. A pod gets its URL in any case. */
+/** A pod gets its URL in any case. `run` leaves the question to the shim, which asks it in a hundredth of the time. */
 function askForMetadataService(
   { config }: Context,
   { dryRun, json }: RunOptions,

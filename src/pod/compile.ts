@@ -162,10 +162,8 @@ function hostMounts({ layout, uuid, manifest }: CompileInput): readonly string[]
   ];
 }
 
-/** With the host's network a pod reaches the service itself. */
-function planRelay({ network, metadata }: CompileInput): Plan['metadata'] {
-  if (network.kind === 'host' || metadata.relay === undefined) return undefined;
-  return { port: metadata.port, ...metadata.relay };
+function planMetadata({ metadata: { port, relay, warn } }: CompileInput): Plan['metadata'] {
+  return relay === undefined ? undefined : { port, ...relay, warn };
 }
 
 export function compilePlan(input: CompileInput): Plan {
@@ -180,7 +178,7 @@ export function compilePlan(input: CompileInput): Plan {
     dir: layout.dir.pod(uuid),
     hostname: input.hostname,
     net: input.network,
-    metadata: planRelay(input),
+    metadata: planMetadata(input),
     cgroup: input.confinement.pod.cgroup,
     ...input.settings,
     reap: [],

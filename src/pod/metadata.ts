@@ -18,6 +18,8 @@ export const SECRET_BYTES = 32;
 export interface PodMetadata {
   readonly url: string;
   readonly port: number;
+  /** Tell when the service does not answer. */
+  readonly warn: boolean;
   /** The account that a relay into the pod's network runs as; without it there is none. */
   readonly relay: { readonly uid: number; readonly gid: number } | undefined;
 }

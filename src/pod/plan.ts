@@ -54,9 +54,15 @@ export interface Plan {
   readonly net: PodNetwork;
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
-  /** The relay to the metadata service: its port, and the account that the relay runs as. */
+  /** The metadata service: its port, and the account that a relay to it runs as. */
   readonly metadata:
-    { readonly port: number; readonly uid: number; readonly gid: number } | undefined;
+    | {
+        readonly port: number;
+        readonly uid: number;
+        readonly gid: number;
+        readonly warn: boolean;
+      }
+    | undefined;
   readonly logMaxBytes: number;
   readonly logKeep: number;
   readonly stopGraceMs: number;
@@ -113,8 +119,8 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
     for (const { file, value } of plan.cgroup.settings) yield ['cgroup-set', file, value];
   }
   if (plan.metadata !== undefined) {
-    const { port, uid, gid } = plan.metadata;
-    yield ['metadata', String(port), String(uid), String(gid)];
+    const { port, uid, gid, warn } = plan.metadata;
+    yield ['metadata', String(port), String(uid), String(gid), bit(warn)];
   }
   yield ['log-max', String(plan.logMaxBytes)];
   yield ['log-keep', String(plan.logKeep)];

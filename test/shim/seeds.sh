@@ -8,7 +8,7 @@ plan_of plain /bin/true >/dev/null
 rich_pod() {
     rec cgroup /sys/fs/cgroup/x
     rec cgroup-set memory.max 1000
-    rec metadata 1104 999 995
+    rec metadata 1104 999 995 1
     rec reap /bin/a b c
     rec remove /bin/d
 }

@@ -218,14 +218,17 @@ static void test_pod_keys(void) {
     refused(plan_with(NULL, NULL, NULL, NULL, "cgroup-set|a|b", NULL), 0, "cgroup-set",
             "settings without a cgroup");
     refused(plan_with(NULL, NULL, NULL, NULL, "cgroup|/", NULL), 9, "cgroup", "the root as cgroup");
-    static const char *const no_relay[] = {"metadata|0|999|995",    "metadata|65536|999|995",
-                                           "metadata|1104|0|995",   "metadata|1104|999|0",
-                                           "metadata|1104|joe|995", "metadata|1104|999"};
-    for (size_t i = 0; i < sizeof no_relay / sizeof no_relay[0]; i++)
-        refused(plan_with(NULL, NULL, NULL, NULL, no_relay[i], NULL), 9, "metadata", no_relay[i]);
-    ok(plan_with(NULL, NULL, NULL, NULL, "metadata|1104|999|995", NULL) && plan.has_metadata &&
-           plan.metadata_port == 1104 && plan.metadata_uid == 999 && plan.metadata_gid == 995,
-       "a relay to the metadata service");
+    static const char *const no_service[] = {
+        "metadata|0|999|995|1",    "metadata|65536|999|995|1",      "metadata|1104|0|995|1",
+        "metadata|1104|999|0|1",   "metadata|1104|joe|995|1",       "metadata|1104|999|995",
+        "metadata|1104|999|995|2", "metadata|1104|4294967295|995|1"};
+    for (size_t i = 0; i < sizeof no_service / sizeof no_service[0]; i++)
+        refused(plan_with(NULL, NULL, NULL, NULL, no_service[i], NULL), 9, "metadata",
+                no_service[i]);
+    ok(plan_with(NULL, NULL, NULL, NULL, "metadata|1104|999|995|1", NULL) && plan.has_metadata &&
+           plan.metadata_port == 1104 && plan.metadata_uid == 999 && plan.metadata_gid == 995 &&
+           plan.metadata_warn,
+       "the metadata service");
     refused(plan_with(NULL, NULL, NULL, NULL, "reap|relative", NULL), 9, "reap",
             "a relative command");
     refused(plan_with(NULL, NULL, NULL, NULL, "jetpack-plan|1", NULL), 9, "jetpack-plan",

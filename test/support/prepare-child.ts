@@ -28,7 +28,7 @@ const ports: PreparePorts = {
   layout,
   tools: { zfs: toolPath('zfs'), rm: '/bin/rm' },
   settings: { logMaxBytes: 1, logKeep: 1, stopGraceMs: 1 },
-  metadata: { port: 1104, relay: undefined },
+  metadata: { port: 1104, warn: false, relay: undefined },
   groupId: undefined,
   now: () => new Date(),
 };

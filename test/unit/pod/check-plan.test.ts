@@ -32,7 +32,7 @@ const plan = (more: Partial<PlanApp>): Plan => ({
   hostname: 'h',
   net: { kind: 'none' },
   cgroup: undefined,
-  metadata: { port: 1104, uid: 999, gid: 995 },
+  metadata: { port: 1104, uid: 999, gid: 995, warn: true },
   logMaxBytes: 1,
   logKeep: 1,
   stopGraceMs: 1,

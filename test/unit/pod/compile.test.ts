@@ -39,7 +39,7 @@ function compile(network: 'host' | 'none', relay = true) {
     hostname: 'h',
     network: { kind: network },
     name: undefined,
-    metadata: { url, port: 1104, relay: relay ? { uid: 999, gid: 995 } : undefined },
+    metadata: { url, port: 1104, warn: false, relay: relay ? { uid: 999, gid: 995 } : undefined },
     rootfsKind: 'zfs',
     confinement: {
       pod: { cgroup: undefined, report: { enforced: [], ignored: [] } },
@@ -75,9 +75,8 @@ describe('the metadata URL of a pod', () => {
     ]);
   });
 
-  it('comes with a relay into a network of its own, and without one where the host’s is shared', () => {
-    expect(compile('none').metadata).toEqual({ port: 1104, uid: 999, gid: 995 });
-    expect(compile('host').metadata).toBeUndefined();
+  it('comes with the port of the service and the account of a relay, where the host has it', () => {
+    expect(compile('none').metadata).toEqual({ port: 1104, uid: 999, gid: 995, warn: false });
     expect(compile('none', false).metadata).toBeUndefined();
   });
 

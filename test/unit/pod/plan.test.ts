@@ -33,7 +33,7 @@ const plan: Plan = {
   hostname: 'h',
   net: { kind: 'none' },
   cgroup: undefined,
-  metadata: { port: 1104, uid: 999, gid: 995 },
+  metadata: { port: 1104, uid: 999, gid: 995, warn: true },
   logMaxBytes: 1,
   logKeep: 2,
   stopGraceMs: 3,
@@ -78,7 +78,7 @@ describe('the plan file', () => {
     expect(records).toContainEqual(['mount', 'bind', '/srv', '/srv', 'ro,rec']);
     expect(records).toContainEqual(['groups', '4', '5']);
     expect(records).toContainEqual(['post-stop', '/bin/bye']);
-    expect(records).toContainEqual(['metadata', '1104', '999', '995']);
+    expect(records).toContainEqual(['metadata', '1104', '999', '995', '1']);
     expect(records.some(([key]) => key === 'pre-start' || key === 'oom-score-adj')).toBe(false);
   });
 
