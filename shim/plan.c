@@ -49,6 +49,7 @@ enum key {
     KEY_PRE_START,
     KEY_POST_STOP,
     KEY_STOP_SIGNAL,
+    KEY_RESTART,
     KEY_COUNT
 };
 
@@ -91,6 +92,7 @@ static const struct rule {
     [KEY_PRE_START] = {"pre-start", true, 1, PLAN_FIELDS_MAX, 0, 1},
     [KEY_POST_STOP] = {"post-stop", true, 1, PLAN_FIELDS_MAX, 0, 1},
     [KEY_STOP_SIGNAL] = {"stop-signal", true, 1, 1, 1, 1},
+    [KEY_RESTART] = {"restart", true, 1, 2, 0, 1},
 };
 
 struct frame {
@@ -388,6 +390,25 @@ static const char *groups(struct builder *b, const struct frame *f) {
     return NULL;
 }
 
+static const char *restart(struct plan_app *a, const struct frame *f) {
+    const char *policy = f->first;
+    const char *limit = policy + strlen(policy) + 1;
+    uint64_t n = 0;
+    if (strcmp(policy, "on-failure") == 0)
+        a->restart = RESTART_ON_FAILURE;
+    else if (strcmp(policy, "always") == 0)
+        a->restart = RESTART_ALWAYS;
+    else
+        return strcmp(policy, "no") == 0 && f->count == 1
+                   ? NULL
+                   : "not `no`, `on-failure`, `on-failure` and a number, or `always`";
+    if (f->count == 2 &&
+        (a->restart == RESTART_ALWAYS || !number_parse(limit, 1000000, &n) || n == 0))
+        return "only `on-failure` takes a limit, a number from 1 to 1000000";
+    a->restart_max = (unsigned)n;
+    return NULL;
+}
+
 static const char *env_record(struct builder *b, const struct frame *f) {
     const char *reason = words(b, f, &b->app->env);
     for (size_t i = 0; reason == NULL && i < b->app->env.n; i++) {
@@ -448,6 +469,8 @@ static const char *app_record(struct builder *b, enum key key, const struct fram
         return value[0] != '\0' ? words(b, f, &a->post_stop) : "the program's name is empty";
     case KEY_STOP_SIGNAL:
         return value_integer(value, 1, 64, &a->stop_signal) ? NULL : "not a number from 1 to 64";
+    case KEY_RESTART:
+        return restart(a, f);
     default:
         return "unknown key";
     }

@@ -68,6 +68,8 @@ struct plan_mount {
     unsigned flags;
 };
 
+enum plan_restart { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
 struct plan_app {
     const char *name;
     enum plan_source root_kind;
@@ -94,6 +96,8 @@ struct plan_app {
     struct plan_words pre_start; /* n == 0: none */
     struct plan_words post_stop;
     int stop_signal;
+    enum plan_restart restart;
+    unsigned restart_max; /* in a row; 0: no limit */
 };
 
 struct plan {

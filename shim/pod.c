@@ -187,13 +187,16 @@ void pod_status_text(const struct pod *pod, struct text *t) {
 }
 
 void pod_app_text(const struct app_run *run, struct text *t) {
-    static const char *const states[] = {"created", "running", "exited"};
+    static const char *const states[] = {"created", "running", "waiting", "exited"};
     text_pair(t, "state", states[run->state]);
-    if (run->pid > 0)
+    if (run->pid > 0 && run->state != APP_WAITING)
         text_pair_num(t, "pid", (uint64_t)run->pid);
     pair_time(t, "started", run->started);
-    pair_time(t, "finished", run->finished);
-    if (run->state == APP_EXITED) {
+    if (run->state != APP_RUNNING)
+        pair_time(t, "finished", run->finished);
+    if (run->starts > 1)
+        text_pair_num(t, "restarts", run->starts - 1);
+    if (run->state == APP_EXITED || run->state == APP_WAITING) {
         text_pair_num(t, "exit", (uint64_t)run->exit);
         text_pair_num(t, "signal", (uint64_t)run->signal);
         text_pair(t, "oom", run->oom ? "1" : "0");

@@ -15,16 +15,17 @@
 #include "plan.h"
 #include "text.h"
 
-enum app_state { APP_CREATED, APP_RUNNING, APP_EXITED };
+/* APP_WAITING: it has ended, and is started again after a pause. */
+enum app_state { APP_CREATED, APP_RUNNING, APP_WAITING, APP_EXITED };
 
 struct app_run {
     const struct plan_app *app;
     enum app_state state;
-    bool done; /* its post-stop handler has ended too */
     pid_t pid;
     struct timespec started, finished;
     int exit;
     int signal;
+    unsigned starts;
     bool oom;
     char error[256];
     struct log log;

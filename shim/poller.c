@@ -46,12 +46,13 @@ void poller_until(long long deadline_ms) {
         until = deadline_ms;
 }
 
+int poller_left(long long deadline_ms) {
+    long long left = deadline_ms - poller_now();
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
 void poller_round(void) {
-    int timeout = -1;
-    if (until != 0) {
-        long long left = until - poller_now();
-        timeout = left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
-    }
+    int timeout = until == 0 ? -1 : poller_left(until);
     nfds_t n = count;
     int ready = poll(set, n, timeout);
     count = 0;

@@ -21,5 +21,7 @@ void poller_until(long long deadline_ms);
 /* Waits, calls, and forgets all watches. */
 void poller_round(void);
 long long poller_now(void);
+/* The timeout of a poll(2) that ends then. */
+int poller_left(long long deadline_ms);
 
 #endif

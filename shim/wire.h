@@ -16,12 +16,14 @@ enum wire_kind {
     /* init to supervisor */
     WIRE_TTY = 1, /* carries the pty's master */
     WIRE_STARTED, /* app; carries the pid as the receiver sees it */
-    WIRE_EXITED,  /* app, value: wait status of its main process, or -1: it was never started */
-    WIRE_DONE,    /* app: its post-stop handler, if any, has ended too */
+    WIRE_EXITED,  /* app, value: wait status of its main process, or -1: it was never started;
+                     index 1: it is started again, unless the pod stops meanwhile */
+    WIRE_DONE,    /* app: its post-stop handler, if any, has ended too, and nothing follows */
     WIRE_PROBLEM, /* app, step, index, value: errno or wait status */
     /* supervisor to init */
     WIRE_SIGNAL, /* app, value: signal for the main process (KILL: for whatever runs) */
-    WIRE_STOP,   /* start nothing more; to every app its stop signal */
+    WIRE_SETTLE, /* start nothing again */
+    WIRE_STOP,   /* value: grace in ms; start nothing more; to every app its stop signal, in turn */
 };
 
 enum wire_step {
@@ -53,7 +55,7 @@ enum wire_step {
     STEP_CWD,
     STEP_SECCOMP,
     STEP_EXEC,      /* value: errno; index: 1 = the file exists */
-    STEP_PRE_START, /* value: wait status */
+    STEP_PRE_START, /* value: wait status; index 1: it is tried again */
     STEP_PRE_EXEC,  /* as STEP_EXEC, of the handlers */
     STEP_POST_STOP,
     STEP_POST_EXEC,

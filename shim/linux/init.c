@@ -24,6 +24,7 @@
 
 #include "../fd.h"
 #include "../keep.h"
+#include "../poller.h"
 #include "../report.h"
 #include "context.h"
 #include "self.h"
@@ -147,7 +148,8 @@ static void wait_for_something(int signals) {
             set[n++] = (struct pollfd){.fd = tasks[i].report, .events = POLLIN};
         }
     }
-    if (poll(set, n, -1) < 0)
+    long long deadline = tasks_deadline();
+    if (poll(set, n, deadline == 0 ? -1 : poller_left(deadline)) < 0)
         return;
     for (nfds_t i = 2; i < n; i++) {
         if (set[i].revents != 0 && tasks[owner[i]].report == set[i].fd)

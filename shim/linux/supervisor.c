@@ -63,7 +63,7 @@ void supervisor_stop(unsigned grace_ms) {
     if (kill_at == 0 || at < kill_at)
         kill_at = at;
     if (!stopping || grace_ms > 0)
-        tell_init(WIRE_STOP, WIRE_ALL, 0);
+        tell_init(WIRE_STOP, WIRE_ALL, (int)grace_ms);
     stopping = true;
 }
 
@@ -80,28 +80,36 @@ static void on_started(unsigned index, pid_t pid) {
     struct app_run *run = &own.pod.apps[index];
     run->state = APP_RUNNING;
     run->pid = pid;
+    run->starts++;
     clock_gettime(CLOCK_REALTIME, &run->started);
     (void)pod_write_app(&own.pod, index);
-    if (++started == own.plan.app_count) {
+    if (run->starts == 1 && ++started == own.plan.app_count) {
         detach_ready();
         trim();
     }
 }
 
-static void app_over(unsigned index) {
+static void app_ended(unsigned index, enum app_state state) {
     struct app_run *run = &own.pod.apps[index];
-    run->state = APP_EXITED;
-    clock_gettime(CLOCK_REALTIME, &run->finished);
+    if (run->state != APP_WAITING)
+        clock_gettime(CLOCK_REALTIME, &run->finished);
+    run->state = state;
     run->oom = cgroup_saw_oom(&own.cgroups, index);
     (void)pod_write_app(&own.pod, index);
     streams_drain(index);
+}
+
+static void app_over(unsigned index) {
+    const struct app_run *run = &own.pod.apps[index];
+    app_ended(index, APP_EXITED);
     control_app_exited(index, run->exit);
     if (run->exit != 0)
         app_failed(run->exit);
 }
 
-static void on_exited(unsigned index, int wait_status) {
+static void on_exited(unsigned index, int wait_status, bool again) {
     struct app_run *run = &own.pod.apps[index];
+    run->signal = 0;
     if (wait_status < 0) {
         /* Never started: for a reason that a problem told before, or since the pod stops. */
         if (run->exit == 0 && status < 0)
@@ -112,7 +120,16 @@ static void on_exited(unsigned index, int wait_status) {
     } else {
         run->exit = WEXITSTATUS(wait_status);
     }
-    app_over(index);
+    if (again)
+        app_ended(index, APP_WAITING);
+    else
+        app_over(index);
+}
+
+/* One that waited for its next start will not get it: its last end stands. */
+static void on_done(unsigned index) {
+    if (own.pod.apps[index].state != APP_EXITED)
+        app_over(index);
 }
 
 static void on_problem(const struct wire *w) {
@@ -120,6 +137,10 @@ static void on_problem(const struct wire *w) {
     problem_from_wire(&problem, &own.plan, w);
     if (w->step == STEP_POST_STOP || w->step == STEP_POST_EXEC) {
         report_note(problem.message, "", "the app's own status stands", own.options.json);
+        return;
+    }
+    if (w->step == STEP_PRE_START && w->index == 1) {
+        report_note(problem.message, "", "it is tried again", own.options.json);
         return;
     }
     /* The terminal is ours again before something is written to it. */
@@ -160,10 +181,10 @@ static bool hear_init(void) {
         on_started(w.app, pid);
         break;
     case WIRE_EXITED:
-        on_exited(w.app, w.value);
+        on_exited(w.app, w.value, w.index == 1);
         break;
     case WIRE_DONE:
-        own.pod.apps[w.app].done = true;
+        on_done(w.app);
         break;
     case WIRE_PROBLEM:
         on_problem(&w);
@@ -206,6 +227,11 @@ static void on_signal(unsigned which, short events) {
         impatient = init_status >= 0;
         supervisor_stop(own.plan.stop_grace_ms);
         break;
+    case SIGINT:
+    case SIGQUIT:
+    case SIGHUP: /* who sends these wants an end, not a new start */
+        tell_init(WIRE_SETTLE, WIRE_ALL, 0);
+        /* fallthrough */
     default:
         impatient = init_status >= 0;
         supervisor_signal(WIRE_ALL, (int)info.ssi_signo);
@@ -251,10 +277,10 @@ static void settle_apps(void) {
         struct app_run *run = &own.pod.apps[i];
         if (run->state == APP_EXITED)
             continue;
-        if (run->state == APP_RUNNING || killed) {
+        if (run->state == APP_RUNNING || (killed && run->state == APP_CREATED)) {
             run->signal = SIGKILL;
             run->exit = 128 + SIGKILL;
-        } else if (run->exit == 0) {
+        } else if (run->state == APP_CREATED && run->exit == 0) {
             run->exit = EXIT_SHIM;
         }
         app_over(i);

@@ -15,14 +15,24 @@
 
 #include "../fd.h"
 #include "../keep.h"
+#include "../poller.h"
 #include "../report.h"
 #include "launch.h"
 #include "sys.h"
 #include "trim.h"
 
+/* The pause before an app is started again: doubled each time, until it has run for STEADY_MS. */
+#define FIRST_PAUSE_MS 100
+#define LONGEST_PAUSE_MS 30000
+#define STEADY_MS 10000
+
 KEPT struct task *tasks;
 static KEPT const struct init *self;
-static KEPT bool stopping;
+static KEPT bool begun;    /* the apps have been started for the first time */
+static KEPT bool settled;  /* nothing is started again */
+static KEPT bool stopping; /* nothing is started at all */
+static KEPT long long grace_until;
+static KEPT long long turn_until; /* before this only the app whose turn it is gets its signal */
 
 void tasks_init(const struct init *init) {
     self = init;
@@ -107,12 +117,17 @@ void task_hear(unsigned index) {
         return;
     }
     if (t->phase == MAIN) {
+        t->ran = true;
+        if (self->plan->apps[index]->restart != RESTART_NO)
+            t->at = poller_now();
         w = (struct wire){.kind = WIRE_STARTED, .app = (uint16_t)index};
         if (fd_send_pid(self->channel, &w, sizeof w, t->pid) < 0)
             _exit(EXIT_SHIM);
         trim();
     }
 }
+
+/* -- ends ----------------------------------------------------------------------------------- */
 
 static void done(unsigned index) {
     struct wire w = {.kind = WIRE_DONE, .app = (uint16_t)index};
@@ -121,54 +136,92 @@ static void done(unsigned index) {
     task_tell(&w);
 }
 
-static void never_started(unsigned index) {
+/* Nothing more of it will run. */
+static void give_up_on(unsigned index) {
     struct wire w = {.kind = WIRE_EXITED, .app = (uint16_t)index, .value = -1};
-    task_tell(&w);
+    if (!tasks[index].ran)
+        task_tell(&w);
     done(index);
+}
+
+/* Whether the policy wants another start after this end; counts it. */
+static bool wants_again(unsigned index, bool failed) {
+    struct task *t = &tasks[index];
+    const struct plan_app *app = self->plan->apps[index];
+    if (settled || app->restart == RESTART_NO || (app->restart == RESTART_ON_FAILURE && !failed))
+        return false;
+    if (t->phase == MAIN && poller_now() - t->at >= STEADY_MS)
+        t->tries = 0;
+    if (app->restart_max > 0 && t->tries >= app->restart_max)
+        return false;
+    t->tries++;
+    return true;
+}
+
+/* Between two starts: longer each time, so that an app that cannot live does not eat the host. */
+static void pause_or_end(unsigned index) {
+    struct task *t = &tasks[index];
+    long long pause = FIRST_PAUSE_MS;
+    if (!t->again || settled) {
+        give_up_on(index);
+        return;
+    }
+    for (unsigned i = 1; i < t->tries && pause < LONGEST_PAUSE_MS; i++)
+        pause *= 2;
+    t->phase = WAIT;
+    t->at = poller_now() + (pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS);
+}
+
+static void pre_start_ended(unsigned index, int status, bool failed) {
+    struct task *t = &tasks[index];
+    struct wire w = {.kind = WIRE_PROBLEM, .app = (uint16_t)index, .value = status};
+    t->again = failed && !t->failed_to_run && wants_again(index, true);
+    if (failed && !t->failed_to_run) {
+        w.step = STEP_PRE_START;
+        w.index = t->again;
+        task_tell(&w);
+    }
+    if (failed || stopping)
+        pause_or_end(index);
+    else
+        t->phase = READY;
+}
+
+static void main_ended(unsigned index, int status, bool failed) {
+    struct task *t = &tasks[index];
+    struct wire w = {.kind = WIRE_EXITED, .app = (uint16_t)index, .value = status};
+    if (t->failed_to_run) {
+        give_up_on(index);
+        return;
+    }
+    t->again = wants_again(index, failed);
+    w.index = t->again;
+    task_tell(&w);
+    if (self->plan->apps[index]->post_stop.n > 0)
+        start(index, POST);
+    else
+        pause_or_end(index);
+}
+
+static void post_stop_ended(unsigned index, int status, bool failed) {
+    struct wire w = {.kind = WIRE_PROBLEM, .app = (uint16_t)index, .value = status};
+    if (failed && !tasks[index].failed_to_run) {
+        w.step = STEP_POST_STOP;
+        task_tell(&w);
+    }
+    pause_or_end(index);
 }
 
 static void ended(unsigned index, int status) {
     struct task *t = &tasks[index];
-    const struct plan_app *app = self->plan->apps[index];
-    struct wire w = {.kind = WIRE_EXITED, .app = (uint16_t)index, .value = status};
     bool failed = t->failed_to_run || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
     t->pid = 0;
-    switch (t->phase) {
-    case PRE:
-        if (failed && !t->failed_to_run) {
-            w.kind = WIRE_PROBLEM;
-            w.step = STEP_PRE_START;
-            task_tell(&w);
-        }
-        if (failed || stopping)
-            never_started(index);
-        else
-            t->phase = READY;
-        break;
-    case MAIN:
-        if (t->failed_to_run) {
-            never_started(index);
-            break;
-        }
-        task_tell(&w);
-        if (app->post_stop.n > 0)
-            start(index, POST);
-        else
-            done(index);
-        break;
-    case POST:
-        if (failed && !t->failed_to_run) {
-            w.kind = WIRE_PROBLEM;
-            w.step = STEP_POST_STOP;
-            task_tell(&w);
-        }
-        done(index);
-        break;
-    case IDLE:
-    case READY:
-    case DONE:
-        break;
-    }
+    if (t->phase == PRE)
+        pre_start_ended(index, status, failed);
+    else if (t->phase == MAIN)
+        main_ended(index, status, failed);
+    else if (t->phase == POST)
+        post_stop_ended(index, status, failed);
 }
 
 void tasks_reap(void) {
@@ -189,19 +242,7 @@ void tasks_reap(void) {
     }
 }
 
-void tasks_advance(void) {
-    bool waiting = false;
-    for (unsigned i = 0; i < self->plan->app_count; i++)
-        waiting = waiting || tasks[i].phase == PRE || tasks[i].phase == IDLE;
-    for (unsigned i = 0; i < self->plan->app_count && !waiting; i++) {
-        if (tasks[i].phase != READY)
-            continue;
-        if (stopping)
-            never_started(i);
-        else
-            start(i, MAIN);
-    }
-}
+/* -- starts --------------------------------------------------------------------------------- */
 
 void task_begin(unsigned index) {
     if (self->plan->apps[index]->pre_start.n > 0)
@@ -210,6 +251,77 @@ void task_begin(unsigned index) {
         tasks[index].phase = READY;
 }
 
+/* Until every app is ready to start for the first time, none starts. */
+static bool all_ready(void) {
+    for (unsigned i = 0; i < self->plan->app_count; i++) {
+        enum phase phase = tasks[i].phase;
+        if (phase == IDLE || phase == PRE || phase == WAIT)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * In reverse order of the manifest, each when the one before is done or has used up its share of
+ * the grace: an app that does not end takes nothing from the others but this.
+ */
+static void stop_in_turn(void) {
+    long long now = poller_now();
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < self->plan->app_count; i++)
+        waiting += tasks[i].phase == MAIN && !tasks[i].signalled;
+    for (unsigned i = (unsigned)self->plan->app_count; i-- > 0 && waiting > 0;) {
+        struct task *t = &tasks[i];
+        if (t->phase == DONE)
+            continue;
+        if (t->phase == MAIN && !t->signalled) {
+            t->signalled = true;
+            (void)kill(t->pid, self->plan->apps[i]->stop_signal);
+            turn_until = now + (grace_until > now ? (grace_until - now) / waiting : 0);
+            waiting--;
+        }
+        if (now < turn_until)
+            return;
+    }
+    turn_until = 0;
+}
+
+void tasks_advance(void) {
+    long long now = 0;
+    for (unsigned i = 0; i < self->plan->app_count; i++) {
+        struct task *t = &tasks[i];
+        if (t->phase != WAIT)
+            continue;
+        now = now == 0 ? poller_now() : now;
+        if (settled)
+            give_up_on(i);
+        else if (now >= t->at)
+            task_begin(i);
+    }
+    begun = begun || all_ready();
+    for (unsigned i = 0; i < self->plan->app_count; i++) {
+        if (tasks[i].phase != READY)
+            continue;
+        if (stopping || (settled && tasks[i].ran))
+            give_up_on(i);
+        else if (begun)
+            start(i, MAIN);
+    }
+    if (stopping)
+        stop_in_turn();
+}
+
+long long tasks_deadline(void) {
+    long long first = stopping ? turn_until : 0;
+    for (unsigned i = 0; i < self->plan->app_count; i++) {
+        if (tasks[i].phase == WAIT && (first == 0 || tasks[i].at < first))
+            first = tasks[i].at;
+    }
+    return first;
+}
+
+/* -- requests ------------------------------------------------------------------------------- */
+
 static void signal_task(unsigned index, int sig) {
     const struct task *t = &tasks[index];
     bool any = sig == SIGKILL; /* else the main process only */
@@ -217,20 +329,37 @@ static void signal_task(unsigned index, int sig) {
         (void)kill(t->pid, sig);
 }
 
-void tasks_obey(const struct wire *w) {
+static void stop(int grace_ms) {
+    long long until = poller_now() + grace_ms;
+    if (!stopping || until < grace_until)
+        grace_until = until;
+    stopping = settled = true;
     for (unsigned i = 0; i < self->plan->app_count; i++) {
-        if (w->app != WIRE_ALL && w->app != i)
-            continue;
-        if (w->kind == WIRE_SIGNAL) {
-            signal_task(i, w->value);
-        } else if (w->kind == WIRE_STOP) {
+        const struct task *t = &tasks[i];
+        if (t->phase == PRE && t->pid > 0)
+            (void)kill(t->pid, SIGTERM);
+        else if (t->signalled) /* somebody asks once more */
             signal_task(i, self->plan->apps[i]->stop_signal);
-            if (tasks[i].phase == PRE && tasks[i].pid > 0)
-                (void)kill(tasks[i].pid, SIGTERM);
-        }
     }
-    if (w->kind == WIRE_STOP)
-        stopping = true;
+}
+
+void tasks_obey(const struct wire *w) {
+    switch (w->kind) {
+    case WIRE_SIGNAL:
+        for (unsigned i = 0; i < self->plan->app_count; i++) {
+            if (w->app == WIRE_ALL || w->app == i)
+                signal_task(i, w->value);
+        }
+        break;
+    case WIRE_SETTLE:
+        settled = true;
+        break;
+    case WIRE_STOP:
+        stop(w->value);
+        break;
+    default:
+        break;
+    }
 }
 
 bool tasks_done(void) {

@@ -14,7 +14,8 @@
 #include "context.h"
 #include "init.h"
 
-enum phase { IDLE, PRE, READY, MAIN, POST, DONE };
+/* WAIT: between an end and the next start. */
+enum phase { IDLE, PRE, READY, MAIN, POST, WAIT, DONE };
 
 struct task {
     enum phase phase;
@@ -22,6 +23,11 @@ struct task {
     int report; /* the end of the CLOEXEC pipe that tells whether the program runs; -1: told */
     bool failed_to_run;
     bool seen; /* a process of it has been started before */
+    bool ran;       /* its main process has been started */
+    bool again;     /* it will be started again */
+    bool signalled; /* it got its stop signal */
+    unsigned tries; /* starts after failures in a row */
+    long long at;   /* of the last start; in WAIT: of the next one (poller_now) */
     struct context context;
 };
 
@@ -30,8 +36,11 @@ extern struct task *tasks; /* as many as the plan has apps */
 void tasks_init(const struct init *init);
 /* Pre-start handler, or ready for the start. */
 void task_begin(unsigned index);
-/* All apps start together, when the last pre-start handler has ended. */
+/* What can be done now: all apps start together, when the last pre-start handler has ended; pauses
+ * end; in a stop the next one gets its signal. */
 void tasks_advance(void);
+/* When tasks_advance() has something to do again (poller_now); 0: when something happens. */
+long long tasks_deadline(void);
 /* Reads what the process said before it became its program, or that it has become it. */
 void task_hear(unsigned index);
 /* Whatever has ended, of ours or left to us. */

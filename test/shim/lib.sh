@@ -85,7 +85,7 @@ new_root() {
     chmod 1777 "$1/tmp"
     cp "$PAYLOAD" "$1/bin/payload"
     cp "$(command -v busybox)" "$1/bin/busybox"
-    for applet in sh true false sleep cat echo ls id mount env ps stty tty kill test rm su; do
+    for applet in sh true false sleep cat echo ls id mount env ps stty tty kill test rm su wc; do
         ln -sf busybox "$1/bin/$applet"
     done
     printf 'root:x:0:0:root:/root:/bin/sh\njoe:x:1000:100::/home/joe:/bin/sh' >"$1/etc/passwd"
@@ -125,6 +125,7 @@ app_records() {
     rec caps ${CAPS:-00000000a80425fb 0000000000000000}
     rec no-new-privs "${NNP:-0}"
     rec stop-signal "${STOP:-15}"
+    [ -z "${RESTART:-}" ] || rec restart $RESTART
 }
 
 # plan_of NAME ARGV...: a whole plan of one app; its path. MORE is a function that adds app records.

@@ -20,7 +20,7 @@ new_root "$WORK/root"
 for part in "$here"/run.d/${ONLY:-}*.sh; do
     echo "# ${part##*/}"
     . "$part"
-    unset MORE POD_MORE MODE ROOT APP_USER APP_GROUP GROUPS_OF CAPS NNP STOP NET LOG_MAX LOG_KEEP GRACE CWD PASSWD_ENV
+    unset MORE POD_MORE MODE ROOT APP_USER APP_GROUP GROUPS_OF CAPS NNP STOP NET LOG_MAX LOG_KEEP GRACE CWD PASSWD_ENV RESTART
 done
 
 echo "# the end"

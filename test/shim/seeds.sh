@@ -22,6 +22,7 @@ rich_app() {
     rec mount zfs pool/a /c copy
     rec pre-start /a b
     rec post-stop /c
+    rec restart on-failure 3
     app_records two sh -c 'echo x'
 }
 POD_MORE=rich_pod MORE=rich_app plan_of rich sh -c 'a

@@ -148,6 +148,12 @@ static void test_good(void) {
     ok(plan_with(NULL, NULL, NULL, NULL, NULL, "mount|bind|/a|/b|ro,rec,nosuid") &&
            plan.apps[0]->mounts->flags == (PLAN_RO | PLAN_REC | PLAN_NOSUID),
        "the options of a mount are read");
+    ok(plan.apps[0]->restart == RESTART_NO &&
+           plan_with(NULL, NULL, NULL, NULL, NULL, "restart|on-failure|7") &&
+           plan.apps[0]->restart == RESTART_ON_FAILURE && plan.apps[0]->restart_max == 7 &&
+           plan_with(NULL, NULL, NULL, NULL, NULL, "restart|always") &&
+           plan.apps[0]->restart == RESTART_ALWAYS && plan.apps[0]->restart_max == 0,
+       "restart policies are read");
     length = 0;
     write_part(head, NULL, NULL);
     record("cgroup|/sys/fs/cgroup/x");
@@ -263,6 +269,13 @@ static void test_app_keys(void) {
     };
     static const char *const more[][2] = {
         {"seccomp|x", "a relative filter"},
+        {"restart|sometimes", "an unknown restart policy"},
+        {"restart|", "an empty restart policy"},
+        {"restart|no|3", "a limit of no restarts"},
+        {"restart|always|3", "a limit of restarts that never fail"},
+        {"restart|on-failure|0", "a limit of zero restarts"},
+        {"restart|on-failure|03", "a limit with a leading zero"},
+        {"restart|on-failure|3|4", "two limits"},
         {"oom-score-adj|1001", "a score out of range"},
         {"oom-score-adj|-0", "minus zero"},
         {"oom-score-adj|--1", "two signs"},
