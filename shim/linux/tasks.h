@@ -22,7 +22,7 @@ struct task {
     pid_t pid;
     int report; /* the end of the CLOEXEC pipe that tells whether the program runs; -1: told */
     bool failed_to_run;
-    bool seen; /* a process of it has been started before */
+    bool seen;      /* a process of it has been started before */
     bool ran;       /* its main process has been started */
     bool again;     /* it will be started again */
     bool signalled; /* it got its stop signal */
