@@ -3,10 +3,11 @@
  *
  *     jetpack-seccomp compile LIST OUT
  *
- * The only program here that is linked with libseccomp; it needs no privileges and runs when an
- * image or a policy changes, never on the way of a start. OUT is an array of struct sock_filter in
- * the host's byte order, for this machine's architecture and its 32-bit sibling; it is replaced
- * atomically. LIST is text, `#` begins a comment:
+ * The only program here that is linked with libseccomp; it needs no privileges and runs when a
+ * policy changes, or when a pod is prepared whose apps bring one. OUT is an array of struct
+ * sock_filter in the host's byte order, for this machine's architecture and its 32-bit sibling; it
+ * is replaced atomically. A LIST of `-` is stdin, an OUT of `-` is stdout, in hex digits. LIST is
+ * text, `#` begins a comment:
  *
  *     default errno N | kill | allow            once, first
  *     allow NAME...                             NAME is a system call
@@ -15,17 +16,21 @@
  *     ACTION NAME where ARG OP VALUE            ARG 0-5, OP eq ne lt le gt ge
  *     ACTION NAME where ARG masked MASK VALUE   (argument & MASK) == VALUE
  *     ACTION NAME where … and …                 all of them (of different arguments)
+ *     strict | lenient                          what an unknown NAME is from here on
  *
  * Several lines for one call are alternatives; those that only repeat the default are dropped. A
- * name that this libseccomp does not know is skipped, and told on stderr. Exit status: 0; 1 for an
- * error, which names the line; 2 for a wrong usage.
+ * name that this libseccomp does not know for any architecture is skipped, and told on stderr;
+ * after `strict` it is an error, and all of them are told. Exit status: 0; 1 for an error, which
+ * names the line; 2 for a wrong usage.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <fcntl.h>
@@ -35,34 +40,35 @@
 
 static scmp_filter_ctx filter;
 static uint32_t default_action;
+static bool strict;
+static unsigned unknown;
 
+/* Every name of errno(3). */
+#define E(name) {#name, name}
 static const struct {
     const char *name;
     unsigned value;
-} errors[] = {{"EPERM", EPERM},
-              {"ENOENT", ENOENT},
-              {"EIO", EIO},
-              {"EBADF", EBADF},
-              {"EAGAIN", EAGAIN},
-              {"ENOMEM", ENOMEM},
-              {"EACCES", EACCES},
-              {"EFAULT", EFAULT},
-              {"EBUSY", EBUSY},
-              {"EEXIST", EEXIST},
-              {"ENODEV", ENODEV},
-              {"EINVAL", EINVAL},
-              {"ENFILE", ENFILE},
-              {"EMFILE", EMFILE},
-              {"ENOSPC", ENOSPC},
-              {"EROFS", EROFS},
-              {"ENOSYS", ENOSYS},
-              {"ENOTSUP", ENOTSUP},
-              {"EOPNOTSUPP", EOPNOTSUPP},
-              {"EAFNOSUPPORT", EAFNOSUPPORT},
-              {"ECONNREFUSED", ECONNREFUSED},
-              {"ETIMEDOUT", ETIMEDOUT},
-              {"EINTR", EINTR},
-              {"ESRCH", ESRCH}};
+} errors[] = {
+    E(EPERM), E(ENOENT), E(ESRCH), E(EINTR), E(EIO), E(ENXIO), E(E2BIG), E(ENOEXEC), E(EBADF),
+    E(ECHILD), E(EAGAIN), E(ENOMEM), E(EACCES), E(EFAULT), E(ENOTBLK), E(EBUSY), E(EEXIST),
+    E(EXDEV), E(ENODEV), E(ENOTDIR), E(EISDIR), E(EINVAL), E(ENFILE), E(EMFILE), E(ENOTTY),
+    E(ETXTBSY), E(EFBIG), E(ENOSPC), E(ESPIPE), E(EROFS), E(EMLINK), E(EPIPE), E(EDOM), E(ERANGE),
+    E(EDEADLK), E(ENAMETOOLONG), E(ENOLCK), E(ENOSYS), E(ENOTEMPTY), E(ELOOP), E(EWOULDBLOCK),
+    E(ENOMSG), E(EIDRM), E(ECHRNG), E(EL2NSYNC), E(EL3HLT), E(EL3RST), E(ELNRNG), E(EUNATCH),
+    E(ENOCSI), E(EL2HLT), E(EBADE), E(EBADR), E(EXFULL), E(ENOANO), E(EBADRQC), E(EBADSLT),
+    E(EDEADLOCK), E(EBFONT), E(ENOSTR), E(ENODATA), E(ETIME), E(ENOSR), E(ENONET), E(ENOPKG),
+    E(EREMOTE), E(ENOLINK), E(EADV), E(ESRMNT), E(ECOMM), E(EPROTO), E(EMULTIHOP), E(EDOTDOT),
+    E(EBADMSG), E(EOVERFLOW), E(ENOTUNIQ), E(EBADFD), E(EREMCHG), E(ELIBACC), E(ELIBBAD),
+    E(ELIBSCN), E(ELIBMAX), E(ELIBEXEC), E(EILSEQ), E(ERESTART), E(ESTRPIPE), E(EUSERS),
+    E(ENOTSOCK), E(EDESTADDRREQ), E(EMSGSIZE), E(EPROTOTYPE), E(ENOPROTOOPT), E(EPROTONOSUPPORT),
+    E(ESOCKTNOSUPPORT), E(EOPNOTSUPP), E(ENOTSUP), E(EPFNOSUPPORT), E(EAFNOSUPPORT),
+    E(EADDRINUSE), E(EADDRNOTAVAIL), E(ENETDOWN), E(ENETUNREACH), E(ENETRESET), E(ECONNABORTED),
+    E(ECONNRESET), E(ENOBUFS), E(EISCONN), E(ENOTCONN), E(ESHUTDOWN), E(ETOOMANYREFS),
+    E(ETIMEDOUT), E(ECONNREFUSED), E(EHOSTDOWN), E(EHOSTUNREACH), E(EALREADY), E(EINPROGRESS),
+    E(ESTALE), E(EUCLEAN), E(ENOTNAM), E(ENAVAIL), E(EISNAM), E(EREMOTEIO), E(EDQUOT),
+    E(ENOMEDIUM), E(EMEDIUMTYPE), E(ECANCELED), E(ENOKEY), E(EKEYEXPIRED), E(EKEYREVOKED),
+    E(EKEYREJECTED), E(EOWNERDEAD), E(ENOTRECOVERABLE), E(ERFKILL), E(EHWPOISON)};
+#undef E
 
 static int complain(unsigned line, const char *what, const char *thing) {
     fprintf(stderr, "jetpack-seccomp: line %u: %s%s%s\n", line, what, thing[0] != '\0' ? " " : "",
@@ -91,7 +97,7 @@ static int parse_errno(const char *word, uint32_t *action) {
     return 0;
 }
 
-/* `allow`, `kill`, `errno N`: the number of words it took, or -1. */
+/* `allow`, `kill`, `errno N`: the number of words it took; -1: none of them, -2: no errno. */
 static int parse_action(char **words, size_t n, uint32_t *action) {
     if (n > 0 && strcmp(words[0], "allow") == 0) {
         *action = SCMP_ACT_ALLOW;
@@ -102,8 +108,14 @@ static int parse_action(char **words, size_t n, uint32_t *action) {
         return 1;
     }
     if (n > 1 && strcmp(words[0], "errno") == 0)
-        return parse_errno(words[1], action) < 0 ? -1 : 2;
+        return parse_errno(words[1], action) < 0 ? -2 : 2;
     return -1;
+}
+
+static int complain_action(unsigned line, int used, char **words) {
+    if (used == -2)
+        return complain(line, "no errno:", words[1]);
+    return complain(line, "not a known action:", words[0]);
 }
 
 static int parse_condition(char **words, size_t n, struct scmp_arg_cmp *out) {
@@ -151,8 +163,13 @@ static int parse_conditions(char **words, size_t n, struct scmp_arg_cmp *out) {
 static int add(unsigned line, uint32_t action, const char *name,
                const struct scmp_arg_cmp *conditions, unsigned count) {
     int number = seccomp_syscall_resolve_name(name);
-    if (action == default_action)
+    if (action == default_action && (number != __NR_SCMP_ERROR || !strict))
         return 0;
+    if (number == __NR_SCMP_ERROR && strict) {
+        (void)complain(line, "no system call:", name);
+        unknown++; /* the other lines may have more of them */
+        return 0;
+    }
     if (number == __NR_SCMP_ERROR) {
         fprintf(stderr, "jetpack-seccomp: note: line %u: unknown here, skipped: %s\n", line, name);
         return 0;
@@ -187,15 +204,21 @@ static int start(unsigned line, uint32_t action) {
 
 static int read_line(unsigned line, char **words, size_t n) {
     uint32_t action = 0;
+    if (n == 1 && (strcmp(words[0], "strict") == 0 || strcmp(words[0], "lenient") == 0)) {
+        strict = words[0][0] == 's';
+        return 0;
+    }
     if (strcmp(words[0], "default") == 0) {
         int used = parse_action(words + 1, n - 1, &action);
+        if (used == -2)
+            return complain_action(line, used, words + 1);
         if (used < 0 || (size_t)used + 1 != n)
             return complain(line, "the default is not `errno N`, `kill` or `allow`", "");
         return start(line, action);
     }
     int used = parse_action(words, n, &action);
     if (used < 0)
-        return complain(line, "not a known action:", words[0]);
+        return complain_action(line, used, words);
     if (filter == NULL)
         return complain(line, "`default` must come first", "");
     size_t first = (size_t)used;
@@ -229,7 +252,28 @@ static int read_list(FILE *list) {
     }
     if (ferror(list) || filter == NULL)
         return complain(0, ferror(list) ? strerror(errno) : "the list has no `default`", "");
-    return 0;
+    return unknown == 0 ? 0 : -1;
+}
+
+/* The program as hex digits: for who reads text from us. */
+static int print_filter(void) {
+    unsigned char chunk[4096];
+    ssize_t n = 0;
+    int fd = memfd_create("filter", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : seccomp_export_bpf(filter, fd);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = -errno;
+    while (r == 0 && (n = read(fd, chunk, sizeof chunk)) != 0) {
+        if (n < 0)
+            r = -errno;
+        for (ssize_t i = 0; i < n; i++)
+            printf("%02x", chunk[i]);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    if (r == 0 && fflush(stdout) == EOF)
+        r = -errno;
+    return r == 0 ? 0 : complain(0, strerror(-r), "stdout");
 }
 
 static int write_filter(const char *path) {
@@ -259,16 +303,16 @@ int main(int argc, char **argv) {
         fputs("usage: jetpack-seccomp compile LIST OUT\n", stderr);
         return 2;
     }
-    FILE *list = fopen(argv[2], "re");
+    FILE *list = strcmp(argv[2], "-") == 0 ? stdin : fopen(argv[2], "re");
     if (list == NULL) {
         fprintf(stderr, "jetpack-seccomp: %s: %s\n", argv[2], strerror(errno));
         return 1;
     }
     int r = read_list(list);
-    if (fclose(list) == EOF && r == 0)
+    if (list != stdin && fclose(list) == EOF && r == 0)
         r = complain(0, strerror(errno), argv[2]);
     if (r == 0)
-        r = write_filter(argv[3]);
+        r = strcmp(argv[3], "-") == 0 ? print_filter() : write_filter(argv[3]);
     if (filter != NULL)
         seccomp_release(filter);
     return r == 0 ? 0 : 1;

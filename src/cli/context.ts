@@ -129,7 +129,12 @@ export function createContext(options: GlobalOptions): Context {
     }),
   );
   const runtime = lazy(
-    () => new LinuxRuntime({ architecture: process.arch, libexec: config()['path.libexec'] }),
+    () =>
+      new LinuxRuntime({
+        architecture: process.arch,
+        libexec: config()['path.libexec'],
+        exec: childExec,
+      }),
   );
   const now = () => new Date();
   return {

@@ -31,7 +31,7 @@ export async function warmUp(): Promise<void> {
     cgroup: [],
     mask: [],
     readonly: [],
-    report: { enforced: [], ignored: [] },
+    report: { enforced: [], adjusted: [], ignored: [] },
   };
   const uuid = '00000000-0000-0000-0000-000000000000';
   encodePlan(

@@ -37,6 +37,11 @@ export function tellWarning(message: string, json: boolean): void {
   tell(json ? JSON.stringify({ warning: { message } }) : `jetpack: warning: ${printable(message)}`);
 }
 
+/** Something worth knowing; nothing is wrong. As the shim tells it. */
+export function tellNote(message: string, json: boolean): void {
+  tell(json ? JSON.stringify({ note: { message } }) : `jetpack: note: ${printable(message)}`);
+}
+
 /** As it is: bytes of an app. */
 export function printRaw(text: string | Uint8Array): void {
   write(1, text);

@@ -14,6 +14,7 @@ export function podJson(pod: PodStatus) {
     supervisorPid: pod.supervisorPid ?? null,
     initPid: pod.initPid ?? null,
     net: pod.meta?.net ?? null,
+    isolators: pod.meta?.isolators ?? null,
     apps: pod.apps.map((app) => ({
       name: app.name,
       image: { id: app.imageId, name: app.imageName ?? null },
@@ -25,6 +26,7 @@ export function podJson(pod: PodStatus) {
       signal: app.signal ?? null,
       oomKilled: app.oomKilled,
       error: app.error ?? null,
+      isolators: pod.meta?.apps.find(({ name }) => name === app.name)?.isolators ?? null,
     })),
   };
 }

@@ -5,6 +5,7 @@
  */
 import { UsageError } from '../errors.ts';
 import { findNearest } from '../schema/nearest.ts';
+import { ISOLATOR_FLAGS } from './isolator-flag-names.ts';
 
 /** How a flag takes its value. */
 type Arity = 'none' | 'one' | 'optional-bool';
@@ -22,6 +23,15 @@ const flag = (
   more: { char?: string; repeat?: boolean } = {},
 ): FlagSpec => ({ name, arity, ...more });
 
+function isolatorFlags(scope: 'app' | 'pod'): readonly FlagSpec[] {
+  const { one, many, sysctl } = ISOLATOR_FLAGS[scope];
+  return [
+    ...one.map((name) => flag(name, name === 'no-new-privileges' ? 'optional-bool' : 'one')),
+    flag(many, 'one', { repeat: true }),
+    ...(sysctl === undefined ? [] : [flag(sysctl, 'one', { repeat: true })]),
+  ];
+}
+
 const POD_FLAGS: readonly FlagSpec[] = [
   flag('config', 'one'),
   flag('option', 'one', { char: 'o', repeat: true }),
@@ -38,6 +48,8 @@ const POD_FLAGS: readonly FlagSpec[] = [
   flag('save-id', 'one'),
   flag('insecure-options', 'one', { repeat: true }),
   flag('dry-run', 'none'),
+  flag('strict', 'none'),
+  ...isolatorFlags('pod'),
 ];
 
 const APP_FLAGS: readonly FlagSpec[] = [
@@ -49,6 +61,7 @@ const APP_FLAGS: readonly FlagSpec[] = [
   flag('readonly-rootfs', 'optional-bool'),
   flag('environment', 'one', { repeat: true }),
   flag('name', 'one'),
+  ...isolatorFlags('app'),
 ];
 
 export interface AppWords {

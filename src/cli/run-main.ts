@@ -12,8 +12,9 @@ import { destroyPod } from '../pod/destroy.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
 import { readPod } from '../pod/store.ts';
+import { ISOLATOR_FLAGS } from './isolator-flag-names.ts';
 import { createContext, type Context } from './context.ts';
-import { isTerminal, printAnswer, printJson, tellWarning } from './output.ts';
+import { isTerminal, printAnswer, printJson, tellNote, tellWarning } from './output.ts';
 import { getPodImage } from './pod-image.ts';
 import { parseRunWords, type RunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions, type RunOptions } from './run-request.ts';
@@ -126,9 +127,11 @@ async function planFromWords(
     hostname: options.hostname,
     network: options.network,
     isolation: options.isolation,
+    strict: options.strict,
     term: options.tty ? (process.env['TERM'] ?? 'xterm') : undefined,
   });
   for (const warning of plan.warnings) tellWarning(warning, options.json);
+  for (const note of plan.notes) tellNote(note, options.json);
   return plan;
 }
 
@@ -158,6 +161,10 @@ async function findPodToRun(
     'volume',
     'insecure-options',
     'save-id',
+    'strict',
+    ...ISOLATOR_FLAGS.pod.one,
+    ISOLATOR_FLAGS.pod.many,
+    'sysctl',
   ].find((name) => pod.one.has(name) || pod.many.has(name));
   const perApp = [
     ...only.flags.one.keys(),

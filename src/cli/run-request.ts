@@ -3,9 +3,11 @@ import { UsageError } from '../errors.ts';
 import { parseNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppRequest, MountRequest, PodImage, PodRequest } from '../pod/reify.ts';
 import type { Isolation } from '../runtime/runtime.ts';
-import type { EnvironmentVariable } from '../schema/appc.ts';
+import { mergeIsolators } from '../pod/isolators.ts';
+import type { EnvironmentVariable, Isolator } from '../schema/appc.ts';
 import type { Volume } from '../schema/pod-manifest.ts';
 import { parseInsecureRun } from './insecure-options.ts';
+import { hasIsolatorFlags } from './isolator-flag-names.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
 
 export interface RunOptions {
@@ -16,6 +18,8 @@ export interface RunOptions {
   readonly json: boolean;
   readonly debug: boolean;
   readonly dryRun: boolean;
+  /** Refuse what would be ignored. */
+  readonly strict: boolean;
   readonly name: string | undefined;
   readonly hostname: string | undefined;
   readonly saveId: string | undefined;
@@ -34,6 +38,7 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
     json: is('json'),
     debug: is('debug'),
     dryRun: is('dry-run'),
+    strict: is('strict'),
     name: pod.one.get('name'),
     hostname: pod.one.get('hostname'),
     saveId: pod.one.get('save-id'),
@@ -160,7 +165,20 @@ function pick(name: string, own: Flags, defaults: Flags): string | undefined {
   return own.one.get(name) ?? defaults.one.get(name);
 }
 
-function buildApp(words: AppWords, defaults: Flags, image: PodImage): AppRequest {
+/** Undefined without such flags, whose meaning is then not even loaded. */
+async function isolatorsFrom(
+  scope: 'app' | 'pod',
+  ...layers: readonly Flags[]
+): Promise<readonly Isolator[] | undefined> {
+  let merged: readonly Isolator[] | undefined;
+  for (const flags of layers.filter((layer) => hasIsolatorFlags(layer, scope))) {
+    const { isolatorsOf } = await import('./isolator-flags.ts');
+    merged = mergeIsolators(merged, isolatorsOf(flags, scope));
+  }
+  return merged;
+}
+
+async function buildApp(words: AppWords, defaults: Flags, image: PodImage): Promise<AppRequest> {
   const { flags } = words;
   const readOnly = pick('readonly-rootfs', flags, defaults);
   return {
@@ -179,6 +197,7 @@ function buildApp(words: AppWords, defaults: Flags, image: PodImage): AppRequest
       parseMount,
     ),
     readOnlyRootfs: readOnly === undefined ? undefined : readOnly === 'true',
+    isolators: await isolatorsFrom('app', defaults, flags),
   };
 }
 
@@ -197,6 +216,6 @@ export async function buildRequest(
   );
   const apps: AppRequest[] = [];
   for (const app of words.apps)
-    apps.push(buildApp(app, words.defaults, await findImage(app.image)));
-  return { apps, volumes, environment };
+    apps.push(await buildApp(app, words.defaults, await findImage(app.image)));
+  return { apps, volumes, environment, isolators: await isolatorsFrom('pod', words.pod) };
 }

@@ -1,6 +1,7 @@
 import { boolean, string } from '@oclif/core/flags';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
+import { appIsolatorFlags, podIsolatorFlags } from '../cli/isolator-flag-help.ts';
 import { runHotCommand } from '../cli/run-main.ts';
 
 /** The flags of pods, for the help; run-grammar.ts reads them. */
@@ -30,6 +31,7 @@ export const podFlags = {
     summary: 'turn parts of the isolation off',
   }),
   'dry-run': boolean({ summary: 'print the steps, do none' }),
+  ...podIsolatorFlags,
 };
 
 export const appFlags = {
@@ -69,6 +71,7 @@ export const appFlags = {
     helpValue: 'NAME=VALUE',
     summary: 'a variable for this app',
   }),
+  ...appIsolatorFlags,
 };
 
 export default class Run extends BaseCommand {
@@ -87,6 +90,7 @@ A prepared or exited pod runs (again) when its UUID or name is given instead of 
     '<%= config.bin %> run -it --rm --net=host busybox',
     '<%= config.bin %> run -d --net=ns:blue nginx',
     '<%= config.bin %> run -d --name=web --volume=www,kind=host,source=/srv/www nginx --mount=volume=www,target=/var/www',
+    '<%= config.bin %> run --rm --pod-memory=256Mi busybox --memory=64Mi --cpu=500m -- sh',
     '<%= config.bin %> run -d server --user=www -- --port 80 --- sidecar --name=logger',
   ];
   static override flags = {

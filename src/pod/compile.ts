@@ -116,6 +116,16 @@ function handlerOf(app: App, name: 'pre-start' | 'post-stop'): readonly string[]
   return app.eventHandlers?.find((handler) => handler.name === name)?.exec;
 }
 
+/** Where the filter of an app is, or will be, when it has one of its own. */
+export function filterFile(
+  { seccomp }: AppConfinement,
+  podDir: string,
+  app: string,
+): string | undefined {
+  if (seccomp === undefined) return undefined;
+  return 'file' in seccomp ? seccomp.file : path.join(podDir, `seccomp.${app}.bpf`);
+}
+
 function planApp(podApp: PodApp, input: CompileInput): PlanApp {
   const app = appOf(podApp);
   const confinement = input.confinement.apps.get(podApp.name);
@@ -142,7 +152,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     caps: confinement.caps,
     capsOthers: confinement.capsOthers,
     noNewPrivs: confinement.noNewPrivs,
-    seccomp: confinement.seccomp,
+    seccomp: filterFile(confinement, layout.dir.pod(uuid), podApp.name),
     oomScoreAdj: confinement.oomScoreAdj,
     cgroup: confinement.cgroup,
     mask: confinement.mask,

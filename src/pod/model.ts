@@ -1,5 +1,6 @@
 /** What a pod is on disk: its folder's files and what its state is made of. */
 import { errnoOf } from '../errors.ts';
+import type { IsolatorReport } from '../runtime/runtime.ts';
 
 /** `pods/<uuid>/meta.json`: what `list` shows and `gc` needs, beside the manifest. Written once, by prepare. */
 export interface PodMeta {
@@ -13,7 +14,11 @@ export interface PodMeta {
     readonly name: string;
     readonly imageId: string;
     readonly imageName?: string | undefined;
+    /** What became of its isolators; absent where it has none. */
+    readonly isolators?: IsolatorReport | undefined;
   }[];
+  /** The same of the pod's own. */
+  readonly isolators?: IsolatorReport | undefined;
 }
 
 /** The marker files of PLAN.md: at most one of them exists, and it is only ever renamed. */

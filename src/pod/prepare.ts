@@ -14,9 +14,10 @@ import { renderNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppConfinement, Isolation, Runtime } from '../runtime/runtime.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
-import { appOf, compilePlan, emptyVolumes } from './compile.ts';
+import { appOf, compilePlan, emptyVolumes, filterFile } from './compile.ts';
 import type { PodMeta } from './model.ts';
 import { checkPlan } from './check-plan.ts';
+import { judgeReports, reportField } from './isolators.ts';
 import { removeEmptyFolder } from './destroy.ts';
 import {
   createSecret,
@@ -52,6 +53,8 @@ export interface PrepareOptions {
   readonly hostname: string | undefined;
   readonly network: PodNetwork;
   readonly isolation: Isolation;
+  /** Refuse isolators that would be ignored. */
+  readonly strict?: boolean;
   readonly term: string | undefined;
   /** Told as soon as the UUID is known, before anything exists (`--save-id`). */
   readonly onUuid?: (uuid: string) => void;
@@ -77,6 +80,8 @@ export interface PreparePlan {
   readonly plan: Plan;
   readonly meta: PodMeta;
   readonly warnings: readonly string[];
+  /** What became of the isolators, line by line. */
+  readonly notes: readonly string[];
   readonly steps: readonly Step[];
 }
 
@@ -188,6 +193,21 @@ function fileSteps(
   ];
 }
 
+/** The filters of apps that bring one. */
+function filterSteps(dir: string, apps: ReadonlyMap<string, AppConfinement>): readonly Step[] {
+  return [...apps].flatMap(([app, confinement]) => {
+    const { seccomp } = confinement;
+    const file = filterFile(confinement, dir, app);
+    if (seccomp === undefined || file === undefined || 'file' in seccomp) return [];
+    return [
+      {
+        title: `write ${file}`,
+        run: () => writeFileSync(file, seccomp.program, { mode: 0o400, flag: 'wx' }),
+      },
+    ];
+  });
+}
+
 function copyResolvConf(dir: string): void {
   const copy = path.join(dir, 'resolv.conf');
   try {
@@ -211,9 +231,18 @@ export async function planPrepare(
   checkNetwork(options.network);
   const { runtime, layout } = ports;
   const apps = new Map<string, AppConfinement>();
-  for (const app of manifest.apps)
-    apps.set(app.name, await runtime.confineApp(app.name, appOf(app), options.isolation));
+  for (const [index, app] of manifest.apps.entries())
+    apps.set(
+      app.name,
+      await runtime.confineApp({
+        name: app.name,
+        app: appOf(app),
+        at: `apps[${String(index)}].app.isolators`,
+        isolation: options.isolation,
+      }),
+    );
   const pod = await runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
+  const notes = judgeReports(apps, pod.report, options.strict === true);
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const token = metadataToken(uuid, createSecret());
   const metadata = { ...ports.metadata, url: metadataUrl(ports.metadata.port, token) };
@@ -241,7 +270,9 @@ export async function planPrepare(
       name,
       imageId: image.id,
       imageName: image.name,
+      ...reportField(apps.get(name)?.report),
     })),
+    ...reportField(pod.report),
   };
   const dir = layout.dir.pod(uuid);
   const { name } = options;
@@ -268,14 +299,10 @@ export async function planPrepare(
     ...(pod.cgroup === undefined
       ? []
       : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
+    ...filterSteps(dir, apps),
     ...fileSteps(ports, uuid, manifest, plan, meta, metadata),
   ];
-  const ignored = [...apps].flatMap(([app, { report }]) =>
-    report.ignored.map(
-      (isolator) => `app ${app}: isolator ${isolator} is unknown and not enforced`,
-    ),
-  );
-  return { uuid, manifest, plan, meta, warnings: [...new Set([...warnings, ...ignored])], steps };
+  return { uuid, manifest, plan, meta, warnings, notes, steps };
 }
 
 /** Runs the steps under the pod's lease. On failure everything done is undone, and the first error is thrown. */

@@ -5,9 +5,10 @@
 import path from 'node:path';
 
 import { PodError } from '../errors.ts';
-import type { App, EnvironmentVariable } from '../schema/appc.ts';
+import type { App, EnvironmentVariable, Isolator } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodManifest, Volume } from '../schema/pod-manifest.ts';
+import { mergeIsolators } from './isolators.ts';
 
 export const AC_VERSION = '0.8.11';
 
@@ -36,6 +37,8 @@ export interface AppRequest {
   readonly environment: readonly EnvironmentVariable[];
   readonly mounts: readonly MountRequest[];
   readonly readOnlyRootfs: boolean | undefined;
+  /** Each replaces the image's isolator of its kind. */
+  readonly isolators?: readonly Isolator[] | undefined;
 }
 
 export interface PodRequest {
@@ -43,6 +46,8 @@ export interface PodRequest {
   readonly volumes: readonly Volume[];
   /** For every app, below an app's own `environment`. */
   readonly environment: readonly EnvironmentVariable[];
+  /** Of the pod as a whole. */
+  readonly isolators?: readonly Isolator[] | undefined;
 }
 
 export interface Reified {
@@ -86,8 +91,10 @@ function reifyExec(request: AppRequest, app: App | undefined, name: string): rea
 
 function reifyApp(request: AppRequest, pod: PodRequest, name: string): App {
   const app = request.image.manifest.app;
+  const isolators = mergeIsolators(app?.isolators, request.isolators);
   return {
     ...app,
+    ...(isolators === undefined ? {} : { isolators }),
     exec: [...reifyExec(request, app, name)],
     user: request.user ?? app?.user ?? '0',
     group: request.group ?? app?.group ?? '0',
@@ -215,6 +222,7 @@ export function reify(request: PodRequest): Reified {
     acVersion: AC_VERSION,
     apps,
     volumes,
+    ...(request.isolators === undefined ? {} : { isolators: request.isolators }),
   } as unknown as PodManifest;
   for (const app of manifest.apps) checkMounts(app.name, app.mounts ?? [], volumes);
   const used = new Set(

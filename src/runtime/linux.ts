@@ -11,10 +11,18 @@ import {
 import path from 'node:path';
 
 import { HostError } from '../errors.ts';
-import type { App, Isolator } from '../schema/appc.ts';
+import type { Exec } from '../exec/exec.ts';
+import type { Isolator } from '../schema/appc.ts';
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import { findCgroup2 } from './cgroup2.ts';
-import type { AppConfinement, Isolation, PodConfinement, ProcessRow, Runtime } from './runtime.ts';
+import type {
+  AppConfinement,
+  AppToConfine,
+  PodConfinement,
+  ProcessRow,
+  Runtime,
+  SeccompFilter,
+} from './runtime.ts';
 
 /** Hidden from apps: they tell about, or reach, the host's kernel and hardware. */
 const MASKED = [
@@ -68,8 +76,10 @@ const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
 
 export interface LinuxFacts {
   readonly architecture: NodeJS.Architecture;
-  /** Folder of jetpack-shim and seccomp-default.bpf. */
+  /** Folder of jetpack-shim, jetpack-seccomp and the default filter. */
   readonly libexec: string;
+  /** Starts jetpack-seccomp, for apps with a filter of their own. */
+  readonly exec: Pick<Exec, 'runSync'>;
 }
 
 /** For an app without isolators, so that their schemas need not be loaded for it. */
@@ -79,7 +89,9 @@ const NOTHING_ASKED = {
   noNewPrivs: true,
   oomScoreAdj: undefined,
   cgroup: [],
-  report: { enforced: [], ignored: [] },
+  filter: undefined,
+  diskQuotaBytes: undefined,
+  report: { enforced: [], adjusted: [], ignored: [] },
 } as const;
 
 export class LinuxRuntime implements Runtime {
@@ -104,27 +116,27 @@ export class LinuxRuntime implements Runtime {
     return statfsSync(rootDir).type === ZFS_SUPER_MAGIC ? 'zfs' : 'dir';
   }
 
-  async confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement> {
-    const { isolators = [] } = app;
+  async confineApp(wanted: AppToConfine): Promise<AppConfinement> {
+    const { app, isolation } = wanted;
     const asked =
-      isolators.length === 0
+      app.isolators === undefined || app.isolators.length === 0
         ? NOTHING_ASKED
-        : (await import('./isolators.ts')).enforceOnApp(name, isolators);
-    const { caps, capsOthers, noNewPrivs, oomScoreAdj, cgroup, report } = asked;
+        : (await import('./isolators.ts')).enforceOnApp(wanted, this.#facts);
+    const { filter, ...rest } = asked;
     return {
-      ...(isolation.capabilities
-        ? { caps, capsOthers }
-        : { caps: ALL_CAPABILITIES, capsOthers: 0n }),
-      noNewPrivs,
-      seccomp: isolation.seccomp
-        ? path.join(this.#facts.libexec, 'seccomp-default.bpf')
-        : undefined,
-      oomScoreAdj,
-      cgroup,
+      ...rest,
+      ...(isolation.capabilities ? {} : { caps: ALL_CAPABILITIES, capsOthers: 0n }),
+      seccomp: isolation.seccomp ? this.#filterOf(filter) : undefined,
       mask: isolation.paths ? MASKED : [],
       readonly: isolation.paths ? READ_ONLY : [],
-      report,
     };
+  }
+
+  #filterOf(program: Uint8Array | null | undefined): SeccompFilter | undefined {
+    if (program === null) return undefined;
+    return program === undefined
+      ? { file: path.join(this.#facts.libexec, 'seccomp-default.bpf') }
+      : { program };
   }
 
   async confinePod(

@@ -9,22 +9,44 @@ export interface Isolation {
   readonly paths: boolean;
 }
 
-/** What became of an app's or a pod's isolators: nothing is ignored in silence. */
+/** A value that could not be enforced as it was asked for, and what is enforced instead. */
+export interface Adjustment {
+  readonly isolator: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** What became of an app's or a pod's isolators: nothing is ignored in silence. An adjusted one is enforced, too. */
 export interface IsolatorReport {
   readonly enforced: readonly string[];
+  readonly adjusted: readonly Adjustment[];
   readonly ignored: readonly string[];
 }
+
+/** What the isolation of an app depends on, beside the host. */
+export interface AppToConfine {
+  readonly name: string;
+  readonly app: App;
+  /** Where its isolators stand in the pod manifest, for errors: `apps[1].app.isolators`. */
+  readonly at: string;
+  readonly isolation: Isolation;
+}
+
+/** A filter of system calls: a file that is there, or a program that the pod's folder will hold. */
+export type SeccompFilter = { readonly file: string } | { readonly program: Uint8Array };
 
 /** The part of an app's plan that follows from the platform and the app's isolators. */
 export interface AppConfinement {
   readonly caps: bigint;
   readonly capsOthers: bigint;
   readonly noNewPrivs: boolean;
-  readonly seccomp: string | undefined;
+  readonly seccomp: SeccompFilter | undefined;
   readonly oomScoreAdj: number | undefined;
   readonly cgroup: readonly CgroupSetting[];
   readonly mask: readonly string[];
   readonly readonly: readonly string[];
+  /** How much the app's root file system may grow to, in bytes; undefined: no limit. */
+  readonly diskQuotaBytes?: number | undefined;
   readonly report: IsolatorReport;
 }
 
@@ -54,8 +76,11 @@ export interface Runtime {
   readonly shim: string;
   /** How a pod's root file systems reach it: mounted by the shim (`zfs`), or by the ZFS daemon in the host (`dir`). */
   rootfsKind(rootDir: string): 'zfs' | 'dir';
-  /** Throws PodError POD_LIMIT_UNSUPPORTED for a limit that this host cannot enforce. */
-  confineApp(name: string, app: App, isolation: Isolation): Promise<AppConfinement>;
+  /**
+   * Throws ManifestError, with the place, for a value that cannot be enforced anywhere, and PodError POD_LIMIT_UNSUPPORTED
+   * for one that this host cannot enforce.
+   */
+  confineApp(wanted: AppToConfine): Promise<AppConfinement>;
   confinePod(
     uuid: string,
     isolators: readonly Isolator[] | undefined,

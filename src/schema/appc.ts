@@ -392,6 +392,9 @@ export const ISOLATOR_VALUES = {
   'os/linux/oom-score-adj': z.int().check(z.minimum(-1000), z.maximum(1000)),
   'os/linux/cpu-shares': z.int().check(z.minimum(2), z.maximum(262144)),
   'os/unix/sysctl': z.record(z.string().check(z.minLength(1)), ArgumentText),
+  // Our own: appc has none for these.
+  'jetpack/disk-quota': z.looseObject({ limit: Quantity }),
+  'jetpack/pids-max': z.looseObject({ limit: z.int().check(z.minimum(1)) }),
 } as const;
 
 export type IsolatorName = keyof typeof ISOLATOR_VALUES;
@@ -406,9 +409,11 @@ const APP_ONLY: ReadonlySet<string> = new Set<IsolatorName>([
   'os/linux/no-new-privileges',
   'os/linux/oom-score-adj',
   'os/linux/cpu-shares',
+  'jetpack/disk-quota',
 ]);
 const POD_ONLY: ReadonlySet<string> = new Set<IsolatorName>(['os/unix/sysctl']);
-const EXCLUSIVE: readonly (readonly [IsolatorName, IsolatorName])[] = [
+/** Of these only one may stand in a list: they say the same thing in two ways. */
+export const EXCLUSIVE: readonly (readonly [IsolatorName, IsolatorName])[] = [
   ['os/linux/capabilities-retain-set', 'os/linux/capabilities-remove-set'],
   ['os/linux/seccomp-retain-set', 'os/linux/seccomp-remove-set'],
 ];

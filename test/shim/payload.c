@@ -18,6 +18,11 @@
  *     --alloc MIB         touch that much memory
  *     --read-stdin        copy stdin to stdout until its end
  *     --write-file PATH   create PATH with the line `written`; errno as exit status on failure
+ *     --try CALL          `CALL: ok` or `CALL: ENAME` of one harmless system call: see try_call()
+ *     --fork N            N children that wait; `forked M` and the errno that stopped it
+ *     --burn MS           compute for so many milliseconds of processor time
+ *     --alloc-child MIB   a child touches that much memory; its wait status is told
+ *     --fill PATH MIB     `wrote N MiB` of random bytes to PATH, and the errno that stopped it
  *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout
  * open
  */
@@ -33,8 +38,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <stdint.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -325,6 +335,99 @@ static void write_file(const char *path) {
     close(fd);
 }
 
+/* A call that must not do anything, but tells whether a filter lets it through. */
+static void try_call(const char *name) {
+    long r = -1;
+    errno = ENOSYS;
+    if (strcmp(name, "getpid") == 0)
+        r = syscall(SYS_getpid);
+    else if (strcmp(name, "mkdirat") == 0)
+        r = syscall(SYS_mkdirat, -1, "", 0); /* ENOENT when it is let through */
+    else if (strcmp(name, "mount") == 0)
+        r = syscall(SYS_mount, NULL, NULL, NULL, 0UL, NULL); /* EFAULT or EPERM */
+    else if (strcmp(name, "sethostname") == 0)
+        r = syscall(SYS_sethostname, "x", -1L); /* EINVAL with, EPERM without CAP_SYS_ADMIN */
+    else if (strcmp(name, "uname") == 0)
+        r = syscall(SYS_uname, NULL); /* EFAULT */
+#if defined(__x86_64__)
+    /* The same as mkdirat, the way 32-bit programs enter the kernel. */
+    else if (strcmp(name, "i386-mkdirat") == 0) {
+        __asm__ volatile("int $0x80"
+                         : "=a"(r)
+                         : "a"(296), "b"(-1), "c"(0), "d"(0)
+                         : "r8", "r9", "r10", "r11", "memory");
+        if (r < 0) {
+            errno = (int)-r;
+            r = -1;
+        }
+    } else if (strcmp(name, "x32-mkdirat") == 0)
+        r = syscall(0x40000000 + SYS_mkdirat, -1, "", 0);
+#endif
+    printf("%s: %s\n", name, r >= 0 ? "ok" : strerror(errno));
+    fflush(stdout);
+}
+
+static void fork_many(int n) {
+    int made = 0;
+    errno = 0;
+    for (; made < n; made++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            break;
+        if (pid == 0) {
+            pause();
+            _exit(0);
+        }
+    }
+    printf("forked %d: %s\n", made, strerror(errno));
+    fflush(stdout);
+}
+
+static void burn(int ms) {
+    struct timespec t = {0, 0};
+    do {
+        for (volatile int i = 0; i < 100000; i++)
+            continue;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    } while (t.tv_sec * 1000 + t.tv_nsec / 1000000 < ms);
+}
+
+static void allocate_in_child(size_t mib) {
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *room = malloc(mib << 20);
+        for (size_t i = 0; room != NULL && i < mib << 20; i += 4096)
+            *(volatile char *)(room + i) = 1;
+        _exit(0);
+    }
+    (void)waitpid(pid, &status, 0);
+    printf("child: %s %d\n", WIFSIGNALED(status) ? "signal" : "exit",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    fflush(stdout);
+}
+
+/* Bytes that no file system can make smaller. */
+static void fill(const char *path, int mib) {
+    static uint64_t block[131072];
+    uint64_t seed = 88172645463325252u;
+    int done = 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    errno = fd < 0 ? errno : 0;
+    for (; fd >= 0 && done < mib; done++) {
+        for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            block[i] = seed;
+        }
+        if (write(fd, block, sizeof block) != (ssize_t)sizeof block || fsync(fd) < 0)
+            break;
+    }
+    printf("wrote %d MiB: %s\n", done, strerror(errno));
+    fflush(stdout);
+}
+
 /* One mode; returns how many arguments it took. */
 static int act(char **argv, char **all) {
     const char *mode = argv[0];
@@ -374,7 +477,18 @@ static int act(char **argv, char **all) {
         allocate((size_t)n);
     else if (strcmp(mode, "--write-file") == 0)
         write_file(value);
-    else if (strcmp(mode, "--daemon") == 0)
+    else if (strcmp(mode, "--try") == 0)
+        try_call(value);
+    else if (strcmp(mode, "--fork") == 0)
+        fork_many(n);
+    else if (strcmp(mode, "--burn") == 0)
+        burn(n);
+    else if (strcmp(mode, "--alloc-child") == 0)
+        allocate_in_child((size_t)n);
+    else if (strcmp(mode, "--fill") == 0 && argv[2] != NULL) {
+        fill(value, atoi(argv[2]));
+        return 3;
+    } else if (strcmp(mode, "--daemon") == 0)
         daemon_child((unsigned)n);
     else {
         fprintf(stderr, "payload: unknown mode %s\n", mode);

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import process from 'node:process';
 
+import { childExec } from '../../src/exec/child.ts';
 import {
   defaultSettings,
   mergeConfig,
@@ -24,7 +25,11 @@ const { config } = mergeConfig(
 const layout = createLayout(rootDatasetOf(config), config['root.mountpoint']);
 const ports: PreparePorts = {
   zfs: realZfs(),
-  runtime: new LinuxRuntime({ architecture: process.arch, libexec: config['path.libexec'] }),
+  runtime: new LinuxRuntime({
+    architecture: process.arch,
+    libexec: config['path.libexec'],
+    exec: childExec,
+  }),
   layout,
   tools: { zfs: toolPath('zfs'), rm: '/bin/rm' },
   settings: { logMaxBytes: 1, logKeep: 1, stopGraceMs: 1 },

@@ -42,7 +42,7 @@ function compile(network: 'host' | 'none', relay = true) {
     metadata: { url, port: 1104, warn: false, relay: relay ? { uid: 999, gid: 995 } : undefined },
     rootfsKind: 'zfs',
     confinement: {
-      pod: { cgroup: undefined, report: { enforced: [], ignored: [] } },
+      pod: { cgroup: undefined, report: { enforced: [], adjusted: [], ignored: [] } },
       apps: new Map([
         [
           'web',
@@ -55,7 +55,7 @@ function compile(network: 'host' | 'none', relay = true) {
             cgroup: [],
             mask: [],
             readonly: [],
-            report: { enforced: [], ignored: [] },
+            report: { enforced: [], adjusted: [], ignored: [] },
           },
         ],
       ]),

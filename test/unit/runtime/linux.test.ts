@@ -1,11 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
 import { capabilityBit, capabilitySets } from '../../../src/runtime/capabilities.ts';
+import { childExec } from '../../../src/exec/child.ts';
 import { LinuxRuntime } from '../../../src/runtime/linux.ts';
 
 const whole = { capabilities: true, seccomp: true, paths: true };
-const runtime = new LinuxRuntime({ architecture: 'x64', libexec: '/libexec' });
-const app = (list: unknown[] = []) => ({ user: '0', group: '0', isolators: list }) as never;
+const runtime = new LinuxRuntime({ architecture: 'x64', libexec: '/libexec', exec: childExec });
+const app = (list: unknown[] = [], isolation = whole) => ({
+  name: 'web',
+  app: { user: '0', group: '0', isolators: list } as never,
+  at: 'apps[0].app.isolators',
+  isolation,
+});
 
 describe('capabilities', () => {
   it('have the numbers of the kernel', () => {
@@ -41,45 +47,36 @@ describe('capabilities', () => {
 
 describe('confinement of an app', () => {
   it('is whole by default', async () => {
-    const confined = await runtime.confineApp('web', app(), whole);
-    expect(confined).toMatchObject({ noNewPrivs: true, seccomp: '/libexec/seccomp-default.bpf' });
+    const confined = await runtime.confineApp(app());
+    expect(confined).toMatchObject({
+      noNewPrivs: true,
+      seccomp: { file: '/libexec/seccomp-default.bpf' },
+    });
     expect(confined.mask).toContain('/proc/kcore');
     expect(confined.readonly).toContain('/proc/sys');
   });
 
   it('loses only the parts that were turned off', async () => {
-    const confined = await runtime.confineApp('web', app(), {
-      ...whole,
-      seccomp: false,
-      paths: false,
-    });
+    const confined = await runtime.confineApp(app([], { ...whole, seccomp: false, paths: false }));
     expect(confined).toMatchObject({ seccomp: undefined, mask: [], readonly: [] });
-    expect(confined.caps).toBe((await runtime.confineApp('web', app(), whole)).caps);
+    expect(confined.caps).toBe((await runtime.confineApp(app())).caps);
   });
 
   it('obeys the manifest on new privileges', async () => {
     const confined = await runtime.confineApp(
-      'web',
       app([{ name: 'os/linux/no-new-privileges', value: false }]),
-      whole,
     );
     expect(confined.noNewPrivs).toBe(false);
   });
 
   it('reports isolators it does not know', async () => {
-    const confined = await runtime.confineApp(
-      'web',
-      app([{ name: 'example/unheard-of', value: 1 }]),
-      whole,
-    );
+    const confined = await runtime.confineApp(app([{ name: 'example/unheard-of', value: 1 }]));
     expect(confined.report.ignored).toEqual(['example/unheard-of']);
   });
 
   it('refuses, by name, what it knows but cannot enforce', async () => {
     const confined = runtime.confineApp(
-      'web',
       app([{ name: 'resource/block-iops', value: { default: true, limit: '5' } }]),
-      whole,
     );
     await expect(confined).rejects.toThrow('app web asks for resource/block-iops');
   });
