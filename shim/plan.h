@@ -58,6 +58,7 @@ enum plan_mount_flag {
     PLAN_NOEXEC = 8,
     PLAN_NODEV = 16,
     PLAN_COPY = 32,
+    PLAN_MISSING = 64,
 };
 
 struct plan_mount {

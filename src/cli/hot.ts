@@ -2,7 +2,10 @@
 import { createLayout } from '../host/layout.ts';
 import { encodePlan } from '../pod/plan.ts';
 import { compilePlan } from '../pod/compile.ts';
+import { composePod } from '../pod/compose.ts';
+import { planHostFiles } from '../pod/host-files.ts';
 import { reify } from '../pod/reify.ts';
+import { seededVolumes } from '../pod/seeded-volumes.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 import { parseRunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions } from './run-request.ts';
@@ -23,7 +26,8 @@ export async function warmUp(): Promise<void> {
       app: { exec: ['/bin/true'], user: '0', group: '0' },
     } as never,
   }));
-  const { manifest } = reify(request);
+  const draft = composePod(request);
+  const { manifest } = reify(draft);
   const confined = {
     caps: 0n,
     capsOthers: 0n,
@@ -41,6 +45,9 @@ export async function warmUp(): Promise<void> {
       layout: createLayout('pool/jetpack' as DatasetName, '/var/lib/jetpack'),
       hostname: 'warm-up',
       network: options.network,
+      hostFiles: planHostFiles(options.nameService, options.network, 'warm-up'),
+      sources: new Map(),
+      seeded: seededVolumes(manifest, draft.images),
       name: undefined,
       metadata: { url: 'http://127.0.0.1:1/', port: 1, warn: true, relay: { uid: 1, gid: 1 } },
       rootfsKind: 'zfs',

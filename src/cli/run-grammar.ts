@@ -1,7 +1,7 @@
 /**
  * The grammar of `run` and `prepare`: `[pod flags] IMAGE [app flags] [-- ARGS… [---]] IMAGE …`.
- * Pure: words in, a request out. Flags of apps before the first image are defaults for every app; `--name` is the pod's
- * before the first image and the app's after it.
+ * Pure: words in, a request out. Flags of apps before the first image are defaults for every app; `--name` and
+ * annotations are the pod's before the first image and the app's after it.
  */
 import { UsageError } from '../errors.ts';
 import { findNearest } from '../schema/nearest.ts';
@@ -42,7 +42,17 @@ const POD_FLAGS: readonly FlagSpec[] = [
   flag('interactive', 'none', { char: 'i' }),
   flag('rm', 'none'),
   flag('net', 'one'),
+  flag('pod-manifest', 'one'),
   flag('set-env', 'one', { repeat: true }),
+  flag('set-env-file', 'one', { repeat: true }),
+  flag('inherit-env', 'none'),
+  flag('dns', 'one', { repeat: true }),
+  flag('dns-search', 'one', { repeat: true }),
+  flag('dns-opt', 'one', { repeat: true }),
+  flag('dns-domain', 'one'),
+  flag('hosts-entry', 'one', { repeat: true }),
+  flag('port', 'one', { repeat: true }),
+  flag('follow-volume-links', 'none'),
   flag('volume', 'one', { repeat: true }),
   flag('hostname', 'one'),
   flag('save-id', 'one'),
@@ -55,6 +65,7 @@ const POD_FLAGS: readonly FlagSpec[] = [
 const APP_FLAGS: readonly FlagSpec[] = [
   flag('user', 'one'),
   flag('group', 'one'),
+  flag('supplementary-gids', 'one'),
   flag('working-dir', 'one'),
   flag('exec', 'one'),
   flag('mount', 'one', { repeat: true }),
@@ -62,7 +73,18 @@ const APP_FLAGS: readonly FlagSpec[] = [
   flag('environment', 'one', { repeat: true }),
   flag('name', 'one'),
   ...isolatorFlags('app'),
+  flag('annotation', 'one', { repeat: true }),
+  flag('user-annotation', 'one', { repeat: true }),
+  flag('user-label', 'one', { repeat: true }),
 ];
+
+/** Before the first image they are about the pod, after an image about its app. */
+const BY_PLACE: ReadonlySet<string> = new Set([
+  'name',
+  'annotation',
+  'user-annotation',
+  'user-label',
+]);
 
 export interface AppWords {
   readonly image: string;
@@ -192,7 +214,8 @@ export function parseRunWords(words: readonly string[]): RunWords {
     if (word.startsWith('-') && word !== '-') {
       const { tokens, next } = readFlag(words, at);
       for (const token of tokens) {
-        if (token.spec.name === 'name' && current === undefined) pod.add(token.spec, token.value);
+        if (BY_PLACE.has(token.spec.name) && current === undefined)
+          pod.add(token.spec, token.value);
         else if (token.isPod) pod.add(token.spec, token.value);
         else (current?.flags ?? defaults).add(token.spec, token.value);
       }

@@ -8,11 +8,13 @@ import { EXIT, UsageError } from '../errors.ts';
 
 import { isListening } from '../host/probe.ts';
 import { findImage } from '../image/find.ts';
+import { composePod } from '../pod/compose.ts';
 import { destroyPod } from '../pod/destroy.ts';
+import { writeHostFiles } from '../pod/host-files.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
+import type { DraftPod } from '../pod/reify.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
-import { readPod } from '../pod/store.ts';
-import { ISOLATOR_FLAGS } from './isolator-flag-names.ts';
+import { readPod, type Pod } from '../pod/store.ts';
 import { createContext, type Context } from './context.ts';
 import { isTerminal, printAnswer, printJson, tellNote, tellWarning } from './output.ts';
 import { getPodImage } from './pod-image.ts';
@@ -120,24 +122,61 @@ async function planFromWords(
   words: RunWords,
   options: RunOptions,
 ): Promise<PreparePlan> {
-  const request = await buildRequest(words, (reference) => getPodImage(context, reference));
+  const { draft, warnings } = await draftPod(context, words, options);
+  checkTerminalApps(draft, options);
   const plan = await planPrepare(context.preparePorts, {
-    request,
+    draft,
     name: options.name,
     hostname: options.hostname,
     network: options.network,
+    nameService: options.nameService,
+    followVolumeLinks: options.followVolumeLinks,
     isolation: options.isolation,
     strict: options.strict,
     term: options.tty ? (process.env['TERM'] ?? 'xterm') : undefined,
   });
-  for (const warning of plan.warnings) tellWarning(warning, options.json);
+  for (const warning of [...warnings, ...plan.warnings]) tellWarning(warning, options.json);
   for (const note of plan.notes) tellNote(note, options.json);
   return plan;
+}
+
+/** From the command line or from a manifest: from here on the same. */
+async function draftPod(
+  context: Context,
+  words: RunWords,
+  { podManifest }: RunOptions,
+): Promise<{ readonly draft: DraftPod; readonly warnings: readonly string[] }> {
+  const find = (reference: string) => getPodImage(context, reference);
+  if (podManifest === undefined)
+    return { draft: composePod(await buildRequest(words, find)), warnings: [] };
+  // Loaded only where it is needed: schemas cost a start some milliseconds.
+  const { readPodManifest } = await import('./pod-manifest-file.ts');
+  return readPodManifest(podManifest, find);
+}
+
+function checkTerminalApps({ manifest }: DraftPod, { tty, interactive }: RunOptions): void {
+  if (manifest.apps.length < 2 || (!tty && !interactive)) return;
+  throw new UsageError('--tty and --interactive are for pods of one app', {
+    remedies: ['run it without, then: jetpack enter POD:APP'],
+  });
 }
 
 function printSteps(plan: PreparePlan): void {
   printAnswer(plan.steps.map((step) => step.title).join('\n'));
 }
+
+/** The flags that a pod takes at every run; all others were decided when it was prepared. */
+const OF_A_RUN: ReadonlySet<string> = new Set([
+  'config',
+  'option',
+  'debug',
+  'json',
+  'detach',
+  'tty',
+  'interactive',
+  'rm',
+  'dry-run',
+]);
 
 /** One word that names a prepared or exited pod, and no image. */
 async function findPodToRun(
@@ -153,19 +192,7 @@ async function findPodToRun(
       remedies: [`the pod: jetpack run ${found.uuid}`, 'the image: by its id, see jetpack images'],
     });
   }
-  const fixed = [
-    'name',
-    'net',
-    'hostname',
-    'set-env',
-    'volume',
-    'insecure-options',
-    'save-id',
-    'strict',
-    ...ISOLATOR_FLAGS.pod.one,
-    ISOLATOR_FLAGS.pod.many,
-    'sysctl',
-  ].find((name) => pod.one.has(name) || pod.many.has(name));
+  const fixed = [...pod.one.keys(), ...pod.many.keys()].find((name) => !OF_A_RUN.has(name));
   const perApp = [
     ...only.flags.one.keys(),
     ...only.flags.many.keys(),
@@ -182,7 +209,18 @@ async function findPodToRun(
       },
     );
   }
+  refreshHostCopies(found);
   return found.planFile;
+}
+
+/** The host's resolver may be another one since the pod was prepared. */
+function refreshHostCopies({ dir, meta }: Pod): void {
+  const files = (meta?.hostCopies ?? []).map(({ name, copyOf }) => ({
+    name,
+    content: { copyOf },
+    onlyMissing: false,
+  }));
+  if (files.length > 0) writeHostFiles(dir, files);
 }
 
 function checkTerminal({ tty, detach }: RunOptions): void {

@@ -1,14 +1,28 @@
 /** From the words of `run` and `prepare` to a typed request. Pure, but for reading the image through `findImage`. */
+import process from 'node:process';
+
 import { UsageError } from '../errors.ts';
 import { parseNetwork, type PodNetwork } from '../network/network.ts';
-import type { AppRequest, MountRequest, PodImage, PodRequest } from '../pod/reify.ts';
+import type { AppRequest, PodRequest } from '../pod/compose.ts';
+import type { NameService } from '../pod/host-files.ts';
+import type { PodImage } from '../pod/reify.ts';
 import type { Isolation } from '../runtime/runtime.ts';
 import { mergeIsolators } from '../pod/isolators.ts';
-import type { EnvironmentVariable, Isolator } from '../schema/appc.ts';
-import type { Volume } from '../schema/pod-manifest.ts';
+import type { Isolator } from '../schema/appc.ts';
+import { inheritedEnvironment, readEnvironmentFiles } from './environment-flags.ts';
 import { parseInsecureRun } from './insecure-options.ts';
 import { hasIsolatorFlags } from './isolator-flag-names.ts';
+import { parseNameService } from './name-service-flags.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
+import {
+  parseAnnotation,
+  parseGids,
+  parseMount,
+  parsePort,
+  parseUserTexts,
+  parseVariable,
+  parseVolume,
+} from './run-values.ts';
 
 export interface RunOptions {
   readonly detach: boolean;
@@ -24,11 +38,16 @@ export interface RunOptions {
   readonly hostname: string | undefined;
   readonly saveId: string | undefined;
   readonly network: PodNetwork;
+  readonly nameService: NameService;
+  readonly followVolumeLinks: boolean;
+  /** The file of the pod manifest, `-` for standard input; then there are no images. */
+  readonly podManifest: string | undefined;
   readonly isolation: Isolation;
   readonly global: { readonly config: string | undefined; readonly option: readonly string[] };
 }
 
-export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
+export function parseRunOptions(words: RunWords): RunOptions {
+  const { pod, apps } = words;
   const is = (name: string) => pod.one.get(name) === 'true';
   const options: RunOptions = {
     detach: is('detach'),
@@ -43,10 +62,14 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
     hostname: pod.one.get('hostname'),
     saveId: pod.one.get('save-id'),
     network: parseNetwork(pod.one.get('net')),
+    nameService: parseNameService(pod),
+    followVolumeLinks: is('follow-volume-links'),
+    podManifest: pod.one.get('pod-manifest'),
     isolation: parseInsecureRun(pod.many.get('insecure-options') ?? []),
     global: { config: pod.one.get('config'), option: pod.many.get('option') ?? [] },
   };
-  if (apps.length === 0) {
+  if (options.podManifest !== undefined) checkManifestAlone(words);
+  else if (apps.length === 0) {
     throw new UsageError('no image to run was named', {
       remedies: ['jetpack run IMAGE', 'see the images with: jetpack images'],
     });
@@ -59,106 +82,28 @@ export function parseRunOptions({ pod, apps }: RunWords): RunOptions {
   return options;
 }
 
-function parseVariable(flag: string, text: string): EnvironmentVariable {
-  const match = /^([A-Za-z_][A-Za-z_0-9.-]*)=([^\0]*)$/s.exec(text);
-  if (match === null) throw new UsageError(`--${flag} is NAME=VALUE, not "${text}"`);
-  return { name: match[1] ?? '', value: match[2] ?? '' };
-}
+/** What a pod manifest says itself; beside one these words would have two masters. */
+const SAID_BY_MANIFEST = [
+  'volume',
+  'set-env',
+  'set-env-file',
+  'inherit-env',
+  'port',
+  'annotation',
+  'user-annotation',
+  'user-label',
+] as const;
 
-/** `a=1,b=2`; the first part may stand without a key. */
-function parsePairs(
-  flag: string,
-  text: string,
-  known: readonly string[],
-): ReadonlyMap<string, string> {
-  const pairs = new Map<string, string>();
-  for (const part of text.split(',')) {
-    const equals = part.indexOf('=');
-    const key = equals === -1 ? '' : part.slice(0, equals);
-    if (!known.includes(key)) {
-      throw new UsageError(
-        `--${flag} "${text}": ${key === '' ? `"${part}" is not KEY=VALUE` : `there is no key "${key}"`}`,
-        {
-          remedies: [`its keys: ${known.filter((name) => name !== '').join(', ')}`],
-        },
-      );
-    }
-    if (pairs.has(key)) throw new UsageError(`--${flag} "${text}": ${key} stands twice`);
-    pairs.set(key, part.slice(equals + 1));
-  }
-  return pairs;
-}
-
-function parseBool(flag: string, key: string, text: string | undefined): boolean | undefined {
-  if (text === undefined) return undefined;
-  if (text === 'true' || text === 'false') return text === 'true';
-  throw new UsageError(`--${flag}: ${key} is true or false, not "${text}"`);
-}
-
-/** `NAME,kind=host,source=/abs[,readOnly=…][,recursive=…]` or `NAME,kind=empty[,mode=…][,uid=…][,gid=…]`. */
-export async function parseVolume(text: string): Promise<Volume> {
-  const comma = text.indexOf(',');
-  const name = comma === -1 ? text : text.slice(0, comma);
-  if (comma === -1) {
-    throw new UsageError(`--volume "${text}" says no kind`, {
-      remedies: [`--volume ${name},kind=host,source=/…`, `--volume ${name},kind=empty`],
-    });
-  }
-  const pairs = parsePairs('volume', text.slice(comma + 1), [
-    'kind',
-    'source',
-    'readOnly',
-    'recursive',
-    'mode',
-    'uid',
-    'gid',
-  ]);
-  const numeric = (key: string) => (pairs.has(key) ? Number(pairs.get(key)) : undefined);
-  const value = {
-    name,
-    kind: pairs.get('kind'),
-    source: pairs.get('source'),
-    readOnly: parseBool('volume', 'readOnly', pairs.get('readOnly')),
-    recursive: parseBool('volume', 'recursive', pairs.get('recursive')),
-    mode: pairs.get('mode'),
-    uid: numeric('uid'),
-    gid: numeric('gid'),
-  };
-  if (value.kind !== 'host' && value.kind !== 'empty') {
-    throw new UsageError(`--volume "${text}": kind is host or empty`);
-  }
-  if (value.kind === 'host' && value.source === undefined)
-    throw new UsageError(`--volume "${text}": a host volume needs source=/…`);
-  const present = Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== undefined),
-  );
-  // Loaded only where it is needed: schemas cost a start some milliseconds.
-  const { Volume } = await import('../schema/pod-manifest.ts');
-  const parsed = Volume.safeParse(present);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new UsageError(
-    `--volume "${text}" is not valid: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trimEnd(),
-    {
-      remedies: [
-        'NAME,kind=host,source=/…[,readOnly=true][,recursive=false]',
-        'NAME,kind=empty[,mode=0755][,uid=0][,gid=0]',
-      ],
-    },
-  );
-}
-
-/** `volume=NAME,target=/path`, or `NAME:/path` for short. */
-export function parseMount(text: string): MountRequest {
-  const short = /^([^=,:]+):(\/.*)$/.exec(text);
-  if (short !== null) return { volume: short[1] ?? '', target: short[2] ?? '' };
-  const pairs = parsePairs('mount', text, ['volume', 'target']);
-  const volume = pairs.get('volume');
-  const target = pairs.get('target');
-  if (volume === undefined || target?.startsWith('/') !== true) {
-    throw new UsageError(`--mount "${text}" is volume=NAME,target=/path`);
-  }
-  return { volume, target };
+function checkManifestAlone({ pod, apps, defaults }: RunWords): void {
+  const [image] = apps;
+  const flag =
+    SAID_BY_MANIFEST.find((name) => pod.one.has(name) || pod.many.has(name)) ??
+    [...defaults.one.keys(), ...defaults.many.keys()][0];
+  const conflict = image === undefined ? flag && `--${flag}` : `image ${image.image}`;
+  if (conflict === undefined) return;
+  throw new UsageError(`${conflict} does not go with --pod-manifest, which says that itself`, {
+    remedies: ['put it into the manifest', 'or name the images here, without --pod-manifest'],
+  });
 }
 
 function pick(name: string, own: Flags, defaults: Flags): string | undefined {
@@ -178,9 +123,29 @@ async function isolatorsFrom(
   return merged;
 }
 
+/** Of a pod or of an app, by the place where the flags stand. */
+function annotationsOf({ many }: Flags) {
+  const annotations = (many.get('annotation') ?? []).map((text) =>
+    parseAnnotation('annotation', text),
+  );
+  const names = annotations.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`--annotation ${twice} stands twice`);
+  return {
+    annotations,
+    userAnnotations: parseUserTexts('user-annotation', many.get('user-annotation') ?? []),
+    userLabels: parseUserTexts('user-label', many.get('user-label') ?? []),
+  };
+}
+
 async function buildApp(words: AppWords, defaults: Flags, image: PodImage): Promise<AppRequest> {
   const { flags } = words;
   const readOnly = pick('readonly-rootfs', flags, defaults);
+  const groups = pick('supplementary-gids', flags, defaults);
+  const all = (flag: string) => [
+    ...(defaults.many.get(flag) ?? []),
+    ...(flags.many.get(flag) ?? []),
+  ];
   return {
     image,
     name: flags.one.get('name'),
@@ -188,16 +153,13 @@ async function buildApp(words: AppWords, defaults: Flags, image: PodImage): Prom
     exec: pick('exec', flags, defaults),
     user: pick('user', flags, defaults),
     group: pick('group', flags, defaults),
+    supplementaryGids: groups === undefined ? undefined : parseGids(groups),
     workingDir: pick('working-dir', flags, defaults),
-    environment: [
-      ...(defaults.many.get('environment') ?? []),
-      ...(flags.many.get('environment') ?? []),
-    ].map((text) => parseVariable('environment', text)),
-    mounts: [...(defaults.many.get('mount') ?? []), ...(flags.many.get('mount') ?? [])].map(
-      parseMount,
-    ),
+    environment: all('environment').map((text) => parseVariable('environment', text)),
+    mounts: all('mount').map(parseMount),
     readOnlyRootfs: readOnly === undefined ? undefined : readOnly === 'true',
     isolators: await isolatorsFrom('app', defaults, flags),
+    ...annotationsOf(flags),
   };
 }
 
@@ -211,11 +173,21 @@ export async function buildRequest(
     });
   }
   const volumes = await Promise.all((words.pod.many.get('volume') ?? []).map(parseVolume));
-  const environment = (words.pod.many.get('set-env') ?? []).map((text) =>
-    parseVariable('set-env', text),
-  );
+  const { pod } = words;
+  const environment = [
+    ...readEnvironmentFiles(pod.many.get('set-env-file') ?? []),
+    ...(pod.many.get('set-env') ?? []).map((text) => parseVariable('set-env', text)),
+  ];
   const apps: AppRequest[] = [];
   for (const app of words.apps)
     apps.push(await buildApp(app, words.defaults, await findImage(app.image)));
-  return { apps, volumes, environment, isolators: await isolatorsFrom('pod', words.pod) };
+  return {
+    apps,
+    volumes,
+    inheritedEnvironment: pod.one.has('inherit-env') ? inheritedEnvironment(process.env) : [],
+    environment,
+    ports: (pod.many.get('port') ?? []).map(parsePort),
+    isolators: await isolatorsFrom('pod', pod),
+    ...annotationsOf(pod),
+  };
 }

@@ -5,22 +5,15 @@ import type { Layout } from '../host/layout.ts';
 import type { PodNetwork } from '../network/network.ts';
 import type { AppConfinement, PodConfinement } from '../runtime/runtime.ts';
 import type { App } from '../schema/appc.ts';
-import type {
-  EmptyVolume,
-  HostVolume,
-  PodApp,
-  PodManifest,
-  Volume,
-} from '../schema/pod-manifest.ts';
+import type { HostVolume, Mount, PodApp, PodManifest } from '../schema/pod-manifest.ts';
+import { planHostFileMounts, type HostFile } from './host-files.ts';
 import type { PodMetadata } from './metadata.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { normaliseTarget } from './reify.ts';
+import { emptyVolumes, volumeKey, volumeOf } from './volumes.ts';
 
 /** What appc demands of every process of an app, main and event handlers alike (spec/ace.md). */
-const BASE_ENVIRONMENT: readonly (readonly [string, string])[] = [
-  ['PATH', '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
-  ['container', 'jetpack'],
-];
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const DEFAULT_STOP_SIGNAL = 15;
 
@@ -30,6 +23,11 @@ export interface CompileInput {
   readonly layout: Layout;
   readonly hostname: string;
   readonly network: PodNetwork;
+  readonly hostFiles: readonly HostFile[];
+  /** The real place of every host volume's source. */
+  readonly sources: ReadonlyMap<string, string>;
+  /** Empty volumes that begin with what the image has at their place, by key. */
+  readonly seeded: ReadonlySet<string>;
   readonly name: string | undefined;
   readonly metadata: PodMetadata;
   /** `zfs`: the shim mounts the datasets; `dir`: they are mounted below layout.dir.rootfs. */
@@ -53,63 +51,67 @@ export function appOf(podApp: PodApp): App {
   return podApp.app ?? { user: '0', group: '0' };
 }
 
+/**
+ * A variable of the image or the user may replace PATH and TERM; who runs the app, what it is called and which service tells
+ * about it they may not: no image may send its app to another service.
+ */
 function environmentOf(
   name: string,
   app: App,
   { term, metadata }: CompileInput,
 ): readonly string[] {
-  const merged = new Map(BASE_ENVIRONMENT);
-  merged.set('AC_APP_NAME', name);
+  const merged = new Map([['PATH', DEFAULT_PATH]]);
   if (term !== undefined) merged.set('TERM', term);
   for (const variable of app.environment ?? []) merged.set(variable.name, variable.value);
-  // Last: no image may send its app to another service.
+  merged.set('AC_APP_NAME', name);
   merged.set('AC_METADATA_URL', metadata.url);
+  merged.set('container', 'jetpack');
   return [...merged].map(([key, value]) => `${key}=${value}`);
 }
 
-function planHostMount(volume: HostVolume, target: string, readOnly: boolean): PlanMount {
+function planHostMount(
+  volume: HostVolume,
+  target: string,
+  readOnly: boolean,
+  input: CompileInput,
+): PlanMount {
   const options: PlanMount['options'][number][] = [];
   if (readOnly) options.push('ro');
   if (volume.recursive !== false) options.push('rec');
-  return { kind: 'bind', source: volume.source, target, options };
+  const source = input.sources.get(volume.source) ?? volume.source;
+  return { kind: 'bind', source, target, options };
+}
+
+function planMount(podApp: PodApp, mount: Mount, input: CompileInput): PlanMount {
+  const { layout, uuid } = input;
+  const volume = volumeOf(input.manifest, mount);
+  const target = normaliseTarget(mount.path);
+  const point = appOf(podApp).mountPoints?.find(
+    (candidate) => normaliseTarget(candidate.path) === target,
+  );
+  const readOnly = volume?.readOnly ?? point?.readOnly ?? false;
+  if (volume?.kind === 'host') return planHostMount(volume, target, readOnly, input);
+  const key = volumeKey(podApp, mount);
+  const options: PlanMount['options'][number][] = readOnly ? ['ro'] : [];
+  if (input.seeded.has(key)) options.push('copy');
+  return input.rootfsKind === 'zfs'
+    ? { kind: 'zfs', source: layout.dataset.podVolume(uuid, key), target, options }
+    : {
+        kind: 'bind',
+        source: path.join(layout.dir.rootfs(uuid), `volume.${key}`),
+        target,
+        options,
+      };
 }
 
 function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
-  const volumes = new Map<string, Volume>(
-    (input.manifest.volumes ?? []).map((volume) => [volume.name, volume]),
+  const mounts = (podApp.mounts ?? []).map((mount) => planMount(podApp, mount, input));
+  const files = planHostFileMounts(
+    input.hostFiles,
+    input.layout.dir.pod(input.uuid),
+    mounts.map(({ target }) => target),
   );
-  return (podApp.mounts ?? []).map((mount): PlanMount => {
-    const volume = volumes.get(mount.volume);
-    const target = normaliseTarget(mount.path);
-    const point = appOf(podApp).mountPoints?.find(
-      (candidate) => normaliseTarget(candidate.path) === target,
-    );
-    const readOnly = volume?.readOnly ?? point?.readOnly ?? false;
-    if (volume?.kind === 'host') return planHostMount(volume, target, readOnly);
-    const { layout, uuid } = input;
-    const options = readOnly ? (['ro'] as const) : [];
-    return input.rootfsKind === 'zfs'
-      ? { kind: 'zfs', source: layout.dataset.podVolume(uuid, mount.volume), target, options }
-      : {
-          kind: 'bind',
-          source: path.join(layout.dir.rootfs(uuid), `volume.${mount.volume}`),
-          target,
-          options,
-        };
-  });
-}
-
-/** With the host's network an app needs the host's resolver to go with it. */
-function planNetworkFiles(input: CompileInput): readonly PlanMount[] {
-  if (input.network.kind !== 'host') return [];
-  return [
-    {
-      kind: 'bind',
-      source: path.join(input.layout.dir.pod(input.uuid), 'resolv.conf'),
-      target: '/etc/resolv.conf',
-      options: ['ro'],
-    },
-  ];
+  return [...files, ...mounts];
 }
 
 function handlerOf(app: App, name: 'pre-start' | 'post-stop'): readonly string[] | undefined {
@@ -157,7 +159,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     cgroup: confinement.cgroup,
     mask: confinement.mask,
     readonly: confinement.readonly,
-    mounts: [...planNetworkFiles(input), ...planMounts(podApp, input)],
+    mounts: planMounts(podApp, input),
     preStart: handlerOf(app, 'pre-start'),
     postStop: handlerOf(app, 'post-stop'),
     stopSignal: DEFAULT_STOP_SIGNAL,
@@ -168,7 +170,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
 function hostMounts({ layout, uuid, manifest }: CompileInput): readonly string[] {
   return [
     ...manifest.apps.map((app) => layout.dataset.app(uuid, app.name)),
-    ...emptyVolumes(manifest).map((volume) => layout.dataset.podVolume(uuid, volume.name)),
+    ...emptyVolumes(manifest).map(({ key }) => layout.dataset.podVolume(uuid, key)),
   ];
 }
 
@@ -202,14 +204,4 @@ export function compilePlan(input: CompileInput): Plan {
     ],
     apps: input.manifest.apps.map((app) => planApp(app, input)),
   };
-}
-
-/** The empty volumes that some app mounts: each becomes a dataset of the pod. */
-export function emptyVolumes(manifest: PodManifest): readonly EmptyVolume[] {
-  const used = new Set(
-    manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => String(mount.volume))),
-  );
-  return (manifest.volumes ?? []).filter(
-    (volume): volume is EmptyVolume => volume.kind === 'empty' && used.has(volume.name),
-  );
 }

@@ -10,6 +10,11 @@ export interface PodMeta {
   readonly createdAt: string;
   /** As `--net` takes it. */
   readonly net: string;
+  /** Files below `etc/` that are copies of the host's, made anew at every run. */
+  readonly hostCopies?: readonly {
+    readonly name: 'hostname' | 'hosts' | 'resolv.conf';
+    readonly copyOf: readonly string[];
+  }[];
   readonly apps: readonly {
     readonly name: string;
     readonly imageId: string;

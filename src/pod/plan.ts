@@ -9,7 +9,7 @@ export interface PlanMount {
   readonly kind: 'bind' | 'zfs';
   readonly source: string;
   readonly target: string;
-  readonly options: readonly ('ro' | 'rec' | 'nosuid' | 'noexec' | 'nodev' | 'copy')[];
+  readonly options: readonly ('ro' | 'rec' | 'nosuid' | 'noexec' | 'nodev' | 'copy' | 'missing')[];
 }
 
 export interface CgroupSetting {

@@ -2,10 +2,10 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
-import { chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { errnoOf, PodError } from '../errors.ts';
+import { PodError } from '../errors.ts';
 import type { Layout } from '../host/layout.ts';
 import { takeLease } from '../host/lease.ts';
 import { createUuid } from '../host/uuid.ts';
@@ -14,7 +14,7 @@ import { renderNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppConfinement, Isolation, Runtime } from '../runtime/runtime.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
-import { appOf, compilePlan, emptyVolumes, filterFile } from './compile.ts';
+import { appOf, compilePlan, filterFile } from './compile.ts';
 import type { PodMeta } from './model.ts';
 import { checkPlan } from './check-plan.ts';
 import { judgeReports, reportField } from './isolators.ts';
@@ -26,10 +26,12 @@ import {
   metadataUrl,
   type PodMetadata,
 } from './metadata.ts';
+import { planHostFiles, writeHostFiles, type HostFile, type NameService } from './host-files.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
-import { reify, type PodRequest } from './reify.ts';
-import { checkHostVolumes } from './volumes.ts';
+import { reify, type DraftPod } from './reify.ts';
+import { seededVolumes } from './seeded-volumes.ts';
+import { emptyVolumes, resolveSources } from './volumes.ts';
 
 export interface PreparePorts {
   readonly zfs: Zfs;
@@ -48,10 +50,13 @@ export interface PreparePorts {
 }
 
 export interface PrepareOptions {
-  readonly request: PodRequest;
+  readonly draft: DraftPod;
   readonly name: string | undefined;
   readonly hostname: string | undefined;
   readonly network: PodNetwork;
+  readonly nameService: NameService;
+  /** Symbolic links in the sources of host volumes are followed. */
+  readonly followVolumeLinks: boolean;
   readonly isolation: Isolation;
   /** Refuse isolators that would be ignored. */
   readonly strict?: boolean;
@@ -133,9 +138,9 @@ function* datasetSteps(
       ...(parents ? { undo } : {}),
     };
   }
-  for (const volume of volumes) {
-    const dataset = layout.dataset.podVolume(uuid, volume.name);
-    const folder = path.join(layout.dir.rootfs(uuid), `volume.${volume.name}`);
+  for (const { key, volume } of volumes) {
+    const dataset = layout.dataset.podVolume(uuid, key);
+    const folder = path.join(layout.dir.rootfs(uuid), `volume.${key}`);
     const plain =
       (volume.mode === undefined || /^0?755$/.test(volume.mode)) &&
       (volume.uid ?? 0) === 0 &&
@@ -148,7 +153,7 @@ function* datasetSteps(
     };
     if (plain) continue;
     yield {
-      title: `mode and owner of volume ${volume.name}`,
+      title: `mode and owner of volume ${key}`,
       run: async () => {
         chownSync(folder, volume.uid ?? 0, volume.gid ?? 0);
         chmodSync(folder, Number.parseInt(volume.mode ?? '0755', 8));
@@ -168,6 +173,7 @@ function fileSteps(
   plan: Plan,
   meta: PodMeta,
   metadata: PodMetadata,
+  hostFiles: readonly HostFile[],
 ): readonly Step[] {
   const dir = ports.layout.dir.pod(uuid);
   const write = (name: string, content: string | Buffer, mode: number) => {
@@ -181,7 +187,7 @@ function fileSteps(
       run: () => {
         mkdirSync(path.join(dir, 'logs'), { mode: 0o700 });
         mkdirSync(path.join(dir, 'status'), { mode: 0o750 });
-        if (plan.net.kind === 'host') copyResolvConf(dir);
+        writeHostFiles(dir, hostFiles);
         write('manifest', `${JSON.stringify(manifest)}\n`, 0o440);
         write('meta.json', `${JSON.stringify(meta)}\n`, 0o440);
         write(METADATA_FILE, `${metadata.url}\n`, 0o440);
@@ -208,17 +214,6 @@ function filterSteps(dir: string, apps: ReadonlyMap<string, AppConfinement>): re
   });
 }
 
-function copyResolvConf(dir: string): void {
-  const copy = path.join(dir, 'resolv.conf');
-  try {
-    copyFileSync('/etc/resolv.conf', copy);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    writeFileSync(copy, '');
-  }
-  chmodSync(copy, 0o444);
-}
-
 /** Decides everything and checks all that can be checked without changing anything. */
 export async function planPrepare(
   ports: PreparePorts,
@@ -226,9 +221,13 @@ export async function planPrepare(
 ): Promise<PreparePlan> {
   checkNames(options);
   const uuid = createUuid();
-  const { manifest, warnings } = reify(options.request);
-  checkHostVolumes(manifest.volumes ?? []);
-  checkNetwork(options.network);
+  const { draft, network } = options;
+  const { manifest, warnings } = reify(draft);
+  const sources = resolveSources(manifest, {
+    followLinks: options.followVolumeLinks,
+    origin: draft.origin,
+  });
+  checkNetwork(network);
   const { runtime, layout } = ports;
   const apps = new Map<string, AppConfinement>();
   for (const [index, app] of manifest.apps.entries())
@@ -246,12 +245,17 @@ export async function planPrepare(
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const token = metadataToken(uuid, createSecret());
   const metadata = { ...ports.metadata, url: metadataUrl(ports.metadata.port, token) };
+  const hostname = options.hostname ?? `jetpack-${uuid}`;
+  const hostFiles = planHostFiles(options.nameService, network, hostname);
   const plan = compilePlan({
     uuid,
     manifest,
     layout,
-    hostname: options.hostname ?? `jetpack-${uuid}`,
-    network: options.network,
+    hostname,
+    network,
+    hostFiles,
+    sources,
+    seeded: seededVolumes(manifest, draft.images),
     name: options.name,
     metadata,
     rootfsKind,
@@ -265,7 +269,10 @@ export async function planPrepare(
     uuid,
     name: options.name,
     createdAt: ports.now().toISOString(),
-    net: renderNetwork(options.network),
+    net: renderNetwork(network),
+    hostCopies: hostFiles.flatMap(({ name, content }) =>
+      'copyOf' in content ? [{ name, copyOf: content.copyOf }] : [],
+    ),
     apps: manifest.apps.map(({ name, image }) => ({
       name,
       imageId: image.id,
@@ -300,7 +307,7 @@ export async function planPrepare(
       ? []
       : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
     ...filterSteps(dir, apps),
-    ...fileSteps(ports, uuid, manifest, plan, meta, metadata),
+    ...fileSteps(ports, uuid, manifest, plan, meta, metadata, hostFiles),
   ];
   return { uuid, manifest, plan, meta, warnings, notes, steps };
 }

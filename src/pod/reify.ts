@@ -1,14 +1,13 @@
 /**
- * Reification (spec/pods.md): a request becomes a pod manifest that names every image by id and fills every mount point.
+ * Reification (spec/pods.md): a draft becomes a pod manifest that names every image by id and fills every mount point.
  * Pure: what the host has to say (which volume sources exist) is looked at elsewhere.
  */
 import path from 'node:path';
 
-import { PodError } from '../errors.ts';
-import type { App, EnvironmentVariable, Isolator } from '../schema/appc.ts';
+import { PodError, type PodErrorCode } from '../errors.ts';
+import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
-import type { Mount, PodManifest, Volume } from '../schema/pod-manifest.ts';
-import { mergeIsolators } from './isolators.ts';
+import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
 
 export const AC_VERSION = '0.8.11';
 
@@ -18,36 +17,13 @@ export interface PodImage {
   readonly manifest: ImageManifest;
 }
 
-export interface MountRequest {
-  readonly volume: string;
-  readonly target: string;
-}
-
-/** One app as asked for; what is undefined comes from the image. */
-export interface AppRequest {
-  readonly image: PodImage;
-  readonly name: string | undefined;
-  /** Replace the image's arguments after its program. */
-  readonly args: readonly string[] | undefined;
-  /** Replaces the image's program; its arguments are then `args` alone. */
-  readonly exec: string | undefined;
-  readonly user: string | undefined;
-  readonly group: string | undefined;
-  readonly workingDir: string | undefined;
-  readonly environment: readonly EnvironmentVariable[];
-  readonly mounts: readonly MountRequest[];
-  readonly readOnlyRootfs: boolean | undefined;
-  /** Each replaces the image's isolator of its kind. */
-  readonly isolators?: readonly Isolator[] | undefined;
-}
-
-export interface PodRequest {
-  readonly apps: readonly AppRequest[];
-  readonly volumes: readonly Volume[];
-  /** For every app, below an app's own `environment`. */
-  readonly environment: readonly EnvironmentVariable[];
-  /** Of the pod as a whole. */
-  readonly isolators?: readonly Isolator[] | undefined;
+/** A pod manifest before reification. */
+export interface DraftPod {
+  readonly manifest: PodManifest;
+  /** Of each app, in the manifest's order. */
+  readonly images: readonly PodImage[];
+  /** Whose mistakes are told how: those of a manifest by the path of the field. */
+  readonly origin: 'words' | 'manifest';
 }
 
 export interface Reified {
@@ -55,72 +31,26 @@ export interface Reified {
   readonly warnings: readonly string[];
 }
 
-/** The default name of an app: the last component of the image's name, made an AC Name. */
-export function appNameFor(imageName: string): string {
-  const last = imageName.slice(imageName.lastIndexOf('/') + 1).toLowerCase();
-  const name = last
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, 63)
-    .replace(/-+$/, '');
-  return name === '' ? 'app' : name;
-}
+/** Tells faults of one draft: with the path of the field where there is a document that has it. */
+class Faults {
+  readonly warnings: string[] = [];
+  readonly #origin: DraftPod['origin'];
 
-function mergeEnvironment(
-  ...layers: readonly (readonly EnvironmentVariable[])[]
-): EnvironmentVariable[] {
-  const merged = new Map<string, string>();
-  for (const layer of layers) for (const { name, value } of layer) merged.set(name, value);
-  return [...merged].map(([name, value]) => ({ name, value }));
-}
-
-function reifyExec(request: AppRequest, app: App | undefined, name: string): readonly string[] {
-  const [program, ...imageArgs] = app?.exec ?? [];
-  if (request.exec !== undefined) return [request.exec, ...(request.args ?? [])];
-  if (program === undefined) {
-    throw new PodError(
-      'POD_INVALID',
-      `app ${name}: image ${request.image.manifest.name} names no program to run`,
-      {
-        remedies: ['name one with --exec=PROGRAM after the image'],
-      },
-    );
+  constructor(origin: DraftPod['origin']) {
+    this.#origin = origin;
   }
-  return [program, ...(request.args ?? imageArgs)];
-}
 
-function reifyApp(request: AppRequest, pod: PodRequest, name: string): App {
-  const app = request.image.manifest.app;
-  const isolators = mergeIsolators(app?.isolators, request.isolators);
-  return {
-    ...app,
-    ...(isolators === undefined ? {} : { isolators }),
-    exec: [...reifyExec(request, app, name)],
-    user: request.user ?? app?.user ?? '0',
-    group: request.group ?? app?.group ?? '0',
-    environment: mergeEnvironment(app?.environment ?? [], pod.environment, request.environment),
-    ...(request.workingDir === undefined ? {} : { workingDirectory: request.workingDir }),
-  };
-}
-
-/** Names every app; two apps of one name are refused, since the user must be able to tell them apart. */
-const APP_NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/;
-
-function nameApps(apps: readonly AppRequest[]): readonly string[] {
-  const names = apps.map((app) => app.name ?? appNameFor(app.image.manifest.name));
-  const bad = names.find((name) => !APP_NAME.test(name) || name.length > 63);
-  if (bad !== undefined) {
-    throw new PodError('POD_INVALID', `"${bad}" cannot be the name of an app`, {
-      remedies: ['1 to 63 lower-case letters, digits and single "-" between them'],
-    });
+  place(field: string): string {
+    return this.#origin === 'manifest' ? `the pod manifest, ${field}: ` : '';
   }
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
-    throw new PodError('POD_INVALID', `two apps of the pod would be called "${twice}"`, {
-      remedies: ['give one of them another name with --name after its image'],
-    });
+
+  refuse(code: PodErrorCode, field: string, message: string, remedies: readonly string[]): never {
+    throw new PodError(code, `${this.place(field)}${message}`, { remedies });
   }
-  return names;
+
+  warn(field: string, message: string): void {
+    this.warnings.push(`${this.place(field)}${message}`);
+  }
 }
 
 /** A path inside an app as PLAN.md wants it: normalised, and without a slash at its end unless it is the root. */
@@ -129,7 +59,8 @@ export function normaliseTarget(target: string): string {
   return normal === '/' ? normal : normal.replace(/\/$/, '');
 }
 
-function overlaps(a: string, b: string): boolean {
+/** One is the other, or lies below it. */
+export function overlaps(a: string, b: string): boolean {
   const from = normaliseTarget(a);
   const to = normaliseTarget(b);
   return from === to || from.startsWith(`${to}/`) || to.startsWith(`${from}/`);
@@ -138,98 +69,172 @@ function overlaps(a: string, b: string): boolean {
 /** What the shim mounts, and what its own steps rely on. */
 const RESERVED = ['/proc', '/sys', '/dev'] as const;
 
-function checkMounts(name: string, mounts: readonly Mount[], volumes: readonly Volume[]): void {
+function checkMounts(podApp: PodApp, at: string, volumes: readonly Volume[], faults: Faults): void {
+  const { name } = podApp;
+  const mounts = podApp.mounts ?? [];
   for (const [i, mount] of mounts.entries()) {
-    if (!volumes.some((volume) => volume.name === mount.volume)) {
-      throw new PodError(
+    const where = `${at}.mounts[${String(i)}]`;
+    if (mount.appVolume !== undefined && mount.appVolume.name !== mount.volume) {
+      faults.refuse(
         'POD_VOLUME',
+        `${where}.appVolume.name`,
+        `app ${name}: the volume of the mount at ${mount.path} is called "${mount.volume}" and "${mount.appVolume.name}"`,
+        ['give both the same name'],
+      );
+    }
+    if (mount.appVolume === undefined && !volumes.some((volume) => volume.name === mount.volume)) {
+      faults.refuse(
+        'POD_VOLUME',
+        `${where}.volume`,
         `app ${name}: the mount at ${mount.path} wants volume "${mount.volume}", which the pod has not`,
-        {
-          remedies: [
-            `--volume ${mount.volume},kind=host,source=/…`,
-            `--volume ${mount.volume},kind=empty`,
-          ],
-        },
+        [`--volume ${mount.volume},kind=host,source=/…`, `--volume ${mount.volume},kind=empty`],
       );
     }
     const reserved = RESERVED.find(
       (folder) => overlaps(folder, mount.path) && normaliseTarget(mount.path) !== '/dev/shm',
     );
     if (reserved !== undefined) {
-      throw new PodError(
+      faults.refuse(
         'POD_VOLUME',
+        `${where}.path`,
         `app ${name}: the mount at ${mount.path} would hide ${reserved}, which every app needs`,
-        {
-          remedies: ['give the volume another target'],
-        },
+        ['give the volume another target'],
       );
     }
     const other = mounts.slice(0, i).find((earlier) => overlaps(earlier.path, mount.path));
     if (other !== undefined) {
-      throw new PodError(
+      faults.refuse(
         'POD_VOLUME',
+        `${where}.path`,
         `app ${name}: the mounts at ${other.path} and ${mount.path} overlap`,
-        {
-          remedies: ['give each volume a target of its own'],
-        },
+        ['give each volume a target of its own'],
       );
     }
   }
 }
 
-/** Throws PodError. The parts of the request were checked where they came in: images by their import, words by the command line. */
-export function reify(request: PodRequest): Reified {
-  const warnings: string[] = [];
-  const volumes: Volume[] = [...request.volumes];
-  const names = nameApps(request.apps);
-  const apps = request.apps.map((wanted, i) => {
-    const name = names[i] ?? '';
-    const app = reifyApp(wanted, request, name);
-    const mounts: { volume: string; path: string }[] = wanted.mounts.map(({ volume, target }) => ({
-      volume,
-      path: target,
-    }));
-    for (const point of app.mountPoints ?? []) {
-      if (mounts.some((mount) => normaliseTarget(mount.path) === normaliseTarget(point.path)))
-        continue;
-      if (!volumes.some((volume) => volume.name === point.name)) {
-        volumes.push({ name: point.name, kind: 'empty' });
-        warnings.push(
-          `app ${name}: no volume for mount point "${point.name}" (${point.path}): an empty one is used`,
+function reifyApp(podApp: PodApp, image: PodImage, at: string, faults: Faults): App {
+  const { name } = podApp;
+  // An app in the pod manifest takes the place of the image's as a whole (spec/pods.md).
+  const app = podApp.app ?? image.manifest.app;
+  const program = app?.exec?.[0];
+  if (app === undefined || program === undefined) {
+    faults.refuse(
+      'POD_INVALID',
+      `${at}.app${podApp.app === undefined ? '' : '.exec'}`,
+      `app ${name}: image ${image.manifest.name} names no program to run`,
+      ['name one with --exec=PROGRAM after the image', 'or give the app of the pod manifest one'],
+    );
+  }
+  return app;
+}
+
+/** The app's mounts, and a new empty volume for every mount point that nothing fills. */
+function fillMountPoints(
+  podApp: PodApp,
+  app: App,
+  volumes: Volume[],
+  at: string,
+  faults: Faults,
+): readonly Mount[] {
+  const mounts: Mount[] = [...(podApp.mounts ?? [])];
+  for (const point of app.mountPoints ?? []) {
+    if (mounts.some((mount) => normaliseTarget(mount.path) === normaliseTarget(point.path)))
+      continue;
+    if (!volumes.some((volume) => volume.name === point.name)) {
+      volumes.push({ name: point.name, kind: 'empty' });
+      faults.warn(
+        `${at}.mounts`,
+        `app ${podApp.name}: no volume for mount point "${point.name}" (${point.path}): an empty one is used`,
+      );
+    }
+    mounts.push({ volume: point.name, path: point.path });
+  }
+  return mounts;
+}
+
+/** Where the draft says more of an image than its id, that must be true. */
+function checkImage(podApp: PodApp, image: PodImage, at: string, faults: Faults): void {
+  const { name, labels = [] } = podApp.image;
+  if (name !== undefined && name !== image.manifest.name) {
+    faults.warn(
+      `${at}.image.name`,
+      `app ${podApp.name}: the image of this id is called ${image.manifest.name}, not ${name}`,
+    );
+  }
+  for (const [i, label] of labels.entries()) {
+    const own = image.manifest.labels?.find((candidate) => candidate.name === label.name);
+    if (own?.value === label.value) continue;
+    faults.warn(
+      `${at}.image.labels[${String(i)}]`,
+      `app ${podApp.name}: the image of this id has ${own === undefined ? `no label ${label.name}` : `${label.name}=${own.value}`}`,
+    );
+  }
+}
+
+/** Ports are names of ports of the apps; no two apps may have one of the same name (spec/pods.md). */
+function checkPorts(manifest: PodManifest, faults: Faults): void {
+  const owners = new Map<string, string>();
+  for (const [i, { name, app }] of manifest.apps.entries()) {
+    for (const [k, port] of (app?.ports ?? []).entries()) {
+      const other = owners.get(port.name);
+      if (other !== undefined && (manifest.ports ?? []).some(({ name }) => name === port.name)) {
+        faults.refuse(
+          'POD_INVALID',
+          `apps[${String(i)}].app.ports[${String(k)}].name`,
+          `apps ${other} and ${name} both have a port "${port.name}", and the pod has to know which is meant`,
+          ['give one of the ports another name'],
         );
       }
-      mounts.push({ volume: point.name, path: point.path });
+      owners.set(port.name, name);
     }
+  }
+  for (const [i, port] of (manifest.ports ?? []).entries()) {
+    if (owners.has(port.name)) continue;
+    faults.refuse(
+      'POD_INVALID',
+      `ports[${String(i)}].name`,
+      `no app of the pod has a port "${port.name}"`,
+      owners.size === 0
+        ? ['take the port away: the images declare none']
+        : [`ports of the apps: ${[...owners.keys()].join(', ')}`],
+    );
+  }
+}
+
+/** Throws PodError. The parts of the draft were checked where they came in: images by their import, words by the command line. */
+export function reify(draft: DraftPod): Reified {
+  const faults = new Faults(draft.origin);
+  const volumes: Volume[] = [...(draft.manifest.volumes ?? [])];
+  const apps = draft.manifest.apps.map((podApp, i): PodApp => {
+    const at = `apps[${String(i)}]`;
+    const image = draft.images[i];
+    if (image === undefined) throw new Error(`no image was found for app ${podApp.name}`);
+    checkImage(podApp, image, at, faults);
+    const app = reifyApp(podApp, image, at, faults);
+    const { name, labels } = image.manifest;
     return {
-      name,
-      image: {
-        id: wanted.image.id,
-        name: wanted.image.manifest.name,
-        labels: wanted.image.manifest.labels,
-      },
+      ...podApp,
+      image: { id: image.id as PodApp['image']['id'], name, labels },
       app,
-      readOnlyRootFS: wanted.readOnlyRootfs ?? false,
-      mounts,
+      readOnlyRootFS: podApp.readOnlyRootFS ?? false,
+      mounts: [...fillMountPoints(podApp, app, volumes, at, faults)],
     };
   });
-  const twice = volumes.find(
-    (volume, i) => volumes.findIndex((other) => other.name === volume.name) !== i,
-  );
-  if (twice !== undefined)
-    throw new PodError('POD_VOLUME', `volume "${twice.name}" is there twice`);
-  const manifest = {
-    acKind: 'PodManifest',
-    acVersion: AC_VERSION,
-    apps,
-    volumes,
-    ...(request.isolators === undefined ? {} : { isolators: request.isolators }),
-  } as unknown as PodManifest;
-  for (const app of manifest.apps) checkMounts(app.name, app.mounts ?? [], volumes);
+  const manifest: PodManifest = { ...draft.manifest, apps, volumes };
+  for (const [i, app] of manifest.apps.entries())
+    checkMounts(app, `apps[${String(i)}]`, volumes, faults);
+  checkPorts(manifest, faults);
   const used = new Set(
-    manifest.apps.flatMap((app) => (app.mounts ?? []).map((mount) => mount.volume)),
+    manifest.apps.flatMap((app) =>
+      (app.mounts ?? []).flatMap(({ volume, appVolume }) =>
+        appVolume === undefined ? [String(volume)] : [],
+      ),
+    ),
   );
-  for (const { name } of volumes) {
-    if (!used.has(name)) warnings.push(`volume "${name}" is mounted nowhere`);
+  for (const [i, { name }] of volumes.entries()) {
+    if (!used.has(name))
+      faults.warn(`volumes[${String(i)}]`, `volume "${name}" is mounted nowhere`);
   }
-  return { manifest, warnings };
+  return { manifest, warnings: faults.warnings };
 }

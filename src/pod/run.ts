@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Argv } from '../exec/exec.ts';
 import type { Layout } from '../host/layout.ts';
 import { PodError } from '../errors.ts';
-import { getPod } from './store.ts';
+import { getPod, type Pod } from './store.ts';
 
 export interface ShimRunOptions {
   readonly detach: boolean;
@@ -25,7 +25,7 @@ export function shimRunArgv(shim: string, planFile: string, options: ShimRunOpti
 export async function findRestartable(
   layout: Layout,
   reference: string,
-): Promise<{ readonly uuid: string; readonly planFile: string } | undefined> {
+): Promise<(Pod & { readonly planFile: string }) | undefined> {
   // Names of images are not refused here: only a whole UUID or the exact name of a pod is taken for one.
   const pod = await getPod(layout, reference, { exact: true }).catch((error: unknown) => {
     if (error instanceof PodError && error.code === 'POD_NOT_FOUND') return undefined;
@@ -44,5 +44,5 @@ export async function findRestartable(
       },
     );
   }
-  return { uuid: pod.uuid, planFile: path.join(pod.dir, 'plan') };
+  return { ...pod, planFile: path.join(pod.dir, 'plan') };
 }

@@ -17,6 +17,7 @@ import {
   type ParseOptions,
 } from './appc.ts';
 import { platformWarning } from './platform.ts';
+import { findUnknownFields } from './unknown-fields.ts';
 
 /** An image that this one is rendered on top of. */
 export const Dependency = appcObject({
@@ -62,7 +63,10 @@ export function parseImageManifest(
   const platform = platformWarning(manifest.labels);
   if (platform !== undefined) warnings.push({ path: 'labels', message: platform });
   if (options.strict === true && lax.length > 0) throw new ManifestError(what, lax);
-  return { manifest, warnings: [...lax, ...warnings] };
+  return {
+    manifest,
+    warnings: [...lax, ...warnings, ...findUnknownFields(ImageManifest, manifest)],
+  };
 }
 
 function namesOf(manifest: ImageManifest): readonly ManifestProblem[] {

@@ -15,6 +15,8 @@ import { getManifest } from '../../src/image/store.ts';
 import { executePrepare, planPrepare, type PreparePorts } from '../../src/pod/prepare.ts';
 import { LinuxRuntime } from '../../src/runtime/linux.ts';
 import { readFileSync } from 'node:fs';
+import { composePod } from '../../src/pod/compose.ts';
+import { appRequest, NO_NAMES_ASKED, podRequest } from './pod-request.ts';
 import { realZfs, toolPath } from './real-zfs.ts';
 
 const [conf = '', reference = '', step = ''] = process.argv.slice(2);
@@ -39,27 +41,22 @@ const ports: PreparePorts = {
 };
 const meta = getImage({ layout }, reference);
 const plan = await planPrepare(ports, {
-  request: {
-    apps: [
-      {
-        image: { id: meta.id, manifest: getManifest(layout, meta.id).manifest },
-        name: undefined,
-        args: ['true'],
-        exec: undefined,
-        user: undefined,
-        group: undefined,
-        workingDir: undefined,
-        environment: [],
-        mounts: [{ volume: 'v', target: '/v' }],
-        readOnlyRootfs: undefined,
-      },
-    ],
-    volumes: [{ name: 'v', kind: 'empty', mode: '1777' } as never],
-    environment: [],
-  },
+  draft: composePod(
+    podRequest(
+      [
+        appRequest(
+          { id: meta.id, manifest: getManifest(layout, meta.id).manifest },
+          { args: ['true'], mounts: [{ volume: 'v', target: '/v' }] },
+        ),
+      ],
+      { volumes: [{ name: 'v', kind: 'empty', mode: '1777' } as never] },
+    ),
+  ),
   name: `killed-${randomUUID().slice(0, 8)}`,
   hostname: undefined,
   network: { kind: 'none' },
+  nameService: NO_NAMES_ASKED,
+  followVolumeLinks: false,
   isolation: { capabilities: true, seccomp: true, paths: true },
   term: undefined,
 });

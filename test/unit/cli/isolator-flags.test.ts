@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { parseRunWords } from '../../../src/cli/run-grammar.ts';
 import { buildRequest } from '../../../src/cli/run-request.ts';
+import { composePod } from '../../../src/pod/compose.ts';
 import { reify } from '../../../src/pod/reify.ts';
 
 const id = `sha512-${'1'.repeat(128)}`;
@@ -17,7 +18,8 @@ const image = (isolators: unknown[] = []) =>
   }) as never;
 
 async function isolators(words: readonly string[], ofImage: unknown[] = []) {
-  const { manifest } = reify(await buildRequest(parseRunWords(words), () => image(ofImage)));
+  const request = await buildRequest(parseRunWords(words), () => image(ofImage));
+  const { manifest } = reify(composePod(request));
   return { app: manifest.apps[0]?.app?.isolators, pod: manifest.isolators };
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseMount, parseRunOptions, parseVolume } from '../../../src/cli/run-request.ts';
+import { parseRunOptions } from '../../../src/cli/run-request.ts';
+import { parseMount, parseVolume } from '../../../src/cli/run-values.ts';
 import { parseRunWords } from '../../../src/cli/run-grammar.ts';
 
 describe('--volume', () => {

@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest';
 
-import { appNameFor, reify, type AppRequest, type PodRequest } from '../../../src/pod/reify.ts';
+import {
+  appNameFor,
+  composePod,
+  type AppRequest,
+  type PodRequest,
+} from '../../../src/pod/compose.ts';
+import { reify as reifyDraft } from '../../../src/pod/reify.ts';
 import { parseImageManifest } from '../../../src/schema/image-manifest.ts';
 import { parsePodManifest } from '../../../src/schema/pod-manifest.ts';
+import { appRequest, podRequest } from '../../support/pod-request.ts';
 
 const id = `sha512-${'a'.repeat(128)}`;
 
@@ -16,34 +23,31 @@ function image(app: object = {}, name = 'example.com/web') {
   return { id, manifest };
 }
 
-function app(more: Partial<AppRequest> = {}): AppRequest {
-  return {
-    image: image(),
-    name: undefined,
-    args: undefined,
-    exec: undefined,
-    user: undefined,
-    group: undefined,
-    workingDir: undefined,
-    environment: [],
-    mounts: [],
-    readOnlyRootfs: undefined,
-    ...more,
-  };
-}
-
-const pod = (...apps: AppRequest[]): PodRequest => ({ apps, volumes: [], environment: [] });
+const app = (more: Partial<AppRequest> = {}) => appRequest(more.image ?? image(), more);
+const pod = (...apps: AppRequest[]): PodRequest => podRequest(apps);
+const reify = (request: PodRequest) => reifyDraft(composePod(request));
 
 describe('reification', () => {
   it('makes a pod manifest that appc allows to the letter', () => {
-    const { manifest } = reify({
-      apps: [
-        app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) }),
-        app({ name: 'two', exec: '/x' }),
-      ],
-      volumes: [{ name: 'v', kind: 'empty', mode: '0700' } as never],
-      environment: [{ name: 'A', value: 'b' }],
-    });
+    const { manifest } = reify(
+      podRequest(
+        [
+          app({ image: image({ mountPoints: [{ name: 'data', path: '/data' }] }) }),
+          app({
+            name: 'two',
+            exec: '/x',
+            supplementaryGids: [1],
+            annotations: [{ name: 'authors', value: 'us' } as never],
+            userLabels: { tier: 'web' },
+          }),
+        ],
+        {
+          volumes: [{ name: 'v', kind: 'empty', mode: '0700' } as never],
+          environment: [{ name: 'A', value: 'b' }],
+          userAnnotations: { Any: 'thing' },
+        },
+      ),
+    );
     expect(parsePodManifest(JSON.stringify(manifest), { strict: true }).warnings).toEqual([]);
   });
 
