@@ -133,8 +133,8 @@ bool value_mount_options(const char *s, unsigned *flags) {
     static const struct {
         const char *name;
         unsigned flag;
-    } options[] = {{"ro", PLAN_RO},         {"rec", PLAN_REC},     {"nosuid", PLAN_NOSUID},
-                   {"noexec", PLAN_NOEXEC}, {"nodev", PLAN_NODEV}, {"copy", PLAN_COPY},
+    } options[] = {{"ro", PLAN_RO},          {"rec", PLAN_REC},     {"nosuid", PLAN_NOSUID},
+                   {"noexec", PLAN_NOEXEC},  {"nodev", PLAN_NODEV}, {"copy", PLAN_COPY},
                    {"missing", PLAN_MISSING}};
     unsigned found = 0;
     if (strcmp(s, "-") == 0) {

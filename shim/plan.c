@@ -267,8 +267,6 @@ static const char *mount_record(struct builder *b, const char *kind) {
         return "the target is not a path below the root";
     if (!value_mount_options(options, &m->flags))
         return "unknown or doubled option";
-    if ((m->flags & PLAN_COPY) != 0 && m->kind != PLAN_ZFS)
-        return "`copy` needs a zfs source";
     if ((m->flags & PLAN_REC) != 0 && m->kind != PLAN_DIR)
         return "`rec` needs a bind";
     m->source = source;

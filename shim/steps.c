@@ -34,6 +34,9 @@ static const struct step_text {
         {"VOLUME_TARGET", "cannot mount a volume on",
          "make the target in the image, as a folder for a folder or a file for a file"},
     [STEP_MOUNT_COPY] = {"VOLUME_COPY", "cannot copy the image's content into the volume at", NULL},
+    [STEP_MOUNT_HIDES] = {"VOLUME_HIDES", "a volume hides what the image has at", NULL},
+    [STEP_MOUNT_REPLACES] = {"VOLUME_REPLACES", "a volume takes the place of the image's file",
+                             NULL},
     [STEP_MASK] = {"MASK_FAILED", "cannot hide", NULL},
     [STEP_READONLY] = {"READONLY_FAILED", "cannot make read-only", NULL},
     [STEP_PIVOT] = {"PIVOT_FAILED", "cannot enter the root", NULL},
@@ -91,6 +94,8 @@ static const char *thing_of(const struct plan_app *a, const struct wire *w) {
         return m != NULL ? m->source : NULL;
     case STEP_MOUNT_ONTO:
     case STEP_MOUNT_COPY:
+    case STEP_MOUNT_HIDES:
+    case STEP_MOUNT_REPLACES:
         m = mount_at(a, w->index);
         return m != NULL ? m->target : NULL;
     case STEP_MASK:

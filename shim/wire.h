@@ -20,6 +20,7 @@ enum wire_kind {
                      index 1: it is started again, unless the pod stops meanwhile */
     WIRE_DONE,    /* app: its post-stop handler, if any, has ended too, and nothing follows */
     WIRE_PROBLEM, /* app, step, index, value: errno or wait status */
+    WIRE_NOTE,    /* app, step, index: nothing failed, and somebody should know */
     /* supervisor to init */
     WIRE_SIGNAL, /* app, value: signal for the main process (KILL: for whatever runs) */
     WIRE_SETTLE, /* start nothing again */
@@ -38,7 +39,9 @@ enum wire_step {
     STEP_MOUNT_FROM, /* index: n-th mount record */
     STEP_MOUNT_ONTO,
     STEP_MOUNT_COPY,
-    STEP_MASK, /* index: n-th record */
+    STEP_MOUNT_HIDES,    /* a note: the image has something below the target */
+    STEP_MOUNT_REPLACES, /* a note: the image has a file where the volume's folder goes */
+    STEP_MASK,           /* index: n-th record */
     STEP_READONLY,
     STEP_PIVOT,
     STEP_CGROUP,

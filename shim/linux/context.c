@@ -163,13 +163,13 @@ static bool pivot(int root, struct wire *problem) {
     return r == 0 || problem_at(problem, STEP_PIVOT, 0, r);
 }
 
-static bool build(int root, const struct plan_app *app, bool tty, struct context *out,
-                  struct wire *problem) {
+static bool build(int root, const struct plan_app *app, bool tty, context_note *note,
+                  struct context *out, struct wire *problem) {
     const uint64_t plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     if (!mount_base(root, "proc", sys_fsmount("proc", NULL, plain), BASE_PROC, problem) ||
         !mount_base(root, "sys", sysfs_tree(), BASE_SYS, problem) ||
-        !devices_make(root, tty, &out->master, problem) || !volumes_mount(root, app, problem) ||
-        !masks_mount(root, app, problem))
+        !devices_make(root, tty, &out->master, problem) ||
+        !volumes_mount(root, app, note, problem) || !masks_mount(root, app, problem))
         return false;
     if (app->root_ro) {
         int r = sys_mount_setattr(root, 0, MOUNT_ATTR_RDONLY, 0);
@@ -179,7 +179,7 @@ static bool build(int root, const struct plan_app *app, bool tty, struct context
     return pivot(root, problem);
 }
 
-bool context_build(const struct plan_app *app, bool tty, struct context *out,
+bool context_build(const struct plan_app *app, bool tty, context_note *note, struct context *out,
                    struct wire *problem) {
     int root = -1;
     out->mntns = out->master = -1;
@@ -188,7 +188,7 @@ bool context_build(const struct plan_app *app, bool tty, struct context *out,
         return problem_at(problem, STEP_NAMESPACE, 0, r);
     if (!mount_root(app, &root, problem))
         return false;
-    bool built = build(root, app, tty, out, problem);
+    bool built = build(root, app, tty, note, out, problem);
     fd_close(&root);
     if (built) {
         /* Our own /proc, and nothing of the app has run yet. */

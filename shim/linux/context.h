@@ -24,11 +24,15 @@ struct context {
     int master; /* the pty's master, or -1 */
 };
 
+/* Tells of something that did not fail: a step that is a note, and the number of the mount. */
+typedef void context_note(enum wire_step step, unsigned index);
+
 /*
  * Makes a new mount namespace from the present one and leaves the caller in it, with the app's
  * root as its root and working directory.
  */
-bool context_build(const struct plan_app *app, bool tty, struct context *out, struct wire *problem);
+bool context_build(const struct plan_app *app, bool tty, context_note *note, struct context *out,
+                   struct wire *problem);
 /* Leaves all mounts of the host: the caller's root becomes an empty read-only tmpfs. */
 bool context_leave_host(struct wire *problem);
 /* Stops changes of this mount namespace from reaching the host; those of the host still arrive. */
@@ -48,9 +52,14 @@ int target_ensure(int root, const char *path, bool folder);
 int mount_staged(const char *type, const char *source, unsigned long flags);
 
 bool devices_make(int root, bool tty, int *master, struct wire *problem);
-bool volumes_mount(int root, const struct plan_app *app, struct wire *problem);
+bool volumes_mount(int root, const struct plan_app *app, context_note *note, struct wire *problem);
 bool masks_mount(int root, const struct plan_app *app, struct wire *problem);
-/* Copies the content of the folder `from` into the empty folder `to`. 0 or -errno. */
+/*
+ * Copies the content of the folder `from` into the folder `to`, if that is empty or has what an
+ * earlier copy left half-done. 0 or -errno.
+ */
 int copy_tree(int from, int to);
+/* Whether a folder has an entry: 1, 0 or -errno. */
+int folder_is_filled(int folder);
 
 #endif

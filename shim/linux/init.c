@@ -113,6 +113,16 @@ static bool loopback_up(struct wire *problem) {
     return r == 0 || problem_at(problem, STEP_LOOPBACK, 0, r);
 }
 
+static unsigned building; /* whose context it is */
+
+static void tell_note(enum wire_step step, unsigned index) {
+    struct wire w = {.kind = WIRE_NOTE,
+                     .step = (uint8_t)step,
+                     .app = (uint16_t)building,
+                     .index = (uint16_t)index};
+    task_tell(&w);
+}
+
 static void build_contexts(void) {
     struct wire problem = {0};
     int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -121,8 +131,9 @@ static void build_contexts(void) {
     for (unsigned i = 0; i < self->plan->app_count; i++) {
         struct task *t = &tasks[i];
         t->report = -1;
-        task_check(context_build(self->plan->apps[i], self->tty, &t->context, &problem), i,
-                   &problem);
+        building = i;
+        task_check(context_build(self->plan->apps[i], self->tty, tell_note, &t->context, &problem),
+                   i, &problem);
         int r = sys_setns(own, CLONE_NEWNS);
         task_check(r == 0 || problem_at(&problem, STEP_NAMESPACE, 0, r), i, &problem);
     }

@@ -155,6 +155,12 @@ static void on_problem(const struct wire *w) {
     app_failed(problem.exit);
 }
 
+static void on_note(const struct wire *w) {
+    static struct problem problem;
+    problem_from_wire(&problem, &own.plan, w);
+    report_note(problem.message, "", "the pod starts all the same", own.options.json);
+}
+
 static bool hear_init(void) {
     struct wire w;
     int fd = -1;
@@ -185,6 +191,9 @@ static bool hear_init(void) {
         break;
     case WIRE_DONE:
         on_done(w.app);
+        break;
+    case WIRE_NOTE:
+        on_note(&w);
         break;
     case WIRE_PROBLEM:
         on_problem(&w);

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,8 +47,85 @@ static int copy_up(int onto, int tree) {
     return r;
 }
 
-static bool mount_one(int root, const struct plan_mount *m, unsigned index, struct wire *problem) {
+/* An empty regular file counts as missing: such a one is what an earlier run left to mount on. */
+static bool is_missing(int onto) {
     struct stat st;
+    return onto == -ENOENT ||
+           (onto >= 0 && fstat(onto, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0);
+}
+
+static bool hides_something(int onto) {
+    int folder = openat(onto, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool filled = folder >= 0 && folder_is_filled(folder) == 1;
+    fd_close(&folder);
+    return filled;
+}
+
+/* Takes away what has the target's name, a link or a file but no folder. */
+static int remove_file(int root, const char *path) {
+    char folder[4096];
+    const char *name = strrchr(path, '/') + 1;
+    size_t length = (size_t)(name - path) - 1;
+    if (length >= sizeof folder)
+        return -ENAMETOOLONG;
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    int parent = target_open(root, length == 0 ? "/" : folder);
+    if (parent < 0)
+        return parent;
+    int r = unlinkat(parent, name, 0) < 0 ? -errno : 0;
+    close(parent);
+    return r;
+}
+
+struct place {
+    int onto;            /* what to mount on, or -errno */
+    bool was_there;      /* and not made just now */
+    enum wire_step note; /* STEP_NONE, or what should be told */
+};
+
+static struct place find_place(int root, const struct plan_mount *m, bool folder) {
+    struct stat st;
+    struct place p = {.onto = target_open(root, m->target), .note = STEP_NONE};
+    if (p.onto >= 0 && folder && fstat(p.onto, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        fd_close(&p.onto);
+        int r = remove_file(root, m->target);
+        p.onto = r < 0 ? r : -ENOENT;
+        p.note = STEP_MOUNT_REPLACES;
+    }
+    p.was_there = p.onto >= 0;
+    if (p.onto == -ENOENT)
+        p.onto = target_ensure(root, m->target, folder);
+    else if (p.was_there && folder && (m->flags & PLAN_COPY) == 0 && hides_something(p.onto))
+        p.note = STEP_MOUNT_HIDES;
+    return p;
+}
+
+/* Sets *step to what is being done, for the case that it fails. */
+static int mount_onto(int tree, const struct place *p, unsigned flags, enum wire_step *step) {
+    int r = p->onto < 0 ? p->onto : 0;
+    if (r == 0 && p->was_there && (flags & PLAN_COPY) != 0) {
+        *step = STEP_MOUNT_COPY;
+        r = copy_up(p->onto, tree);
+    }
+    if (r == 0) {
+        *step = STEP_MOUNT_ONTO;
+        r = sys_mount_setattr(tree, (flags & PLAN_REC) != 0 ? AT_RECURSIVE : 0,
+                              attributes_of(flags), MS_PRIVATE);
+    }
+    return r == 0 ? sys_move_mount(tree, p->onto) : r;
+}
+
+static bool mount_one(int root, const struct plan_mount *m, unsigned index, context_note *note,
+                      struct wire *problem) {
+    struct stat st;
+    if ((m->flags & PLAN_MISSING) != 0) {
+        int there = target_open(root, m->target);
+        bool missing = is_missing(there);
+        fd_close(&there);
+        if (!missing)
+            return true;
+    }
     int tree = source_tree(m);
     if (tree < 0)
         return problem_at(problem, STEP_MOUNT_FROM, index, tree);
@@ -56,30 +134,22 @@ static bool mount_one(int root, const struct plan_mount *m, unsigned index, stru
         close(tree);
         return problem_at(problem, STEP_MOUNT_FROM, index, error);
     }
-    int existing = (m->flags & PLAN_COPY) != 0 ? target_open(root, m->target) : -ENOENT;
-    int onto = existing >= 0 ? existing : target_ensure(root, m->target, S_ISDIR(st.st_mode));
+    struct place place = find_place(root, m, S_ISDIR(st.st_mode));
     enum wire_step step = STEP_MOUNT_ONTO;
-    int r = onto < 0 ? onto : 0;
-    if (r == 0 && existing >= 0) {
-        step = STEP_MOUNT_COPY;
-        r = copy_up(onto, tree);
-    }
-    if (r == 0) {
-        step = STEP_MOUNT_ONTO;
-        r = sys_mount_setattr(tree, (m->flags & PLAN_REC) != 0 ? AT_RECURSIVE : 0,
-                              attributes_of(m->flags), MS_PRIVATE);
-    }
-    if (r == 0)
-        r = sys_move_mount(tree, onto);
-    fd_close(&onto);
+    int r = mount_onto(tree, &place, m->flags, &step);
+    fd_close(&place.onto);
     close(tree);
-    return r == 0 || problem_at(problem, step, index, r);
+    if (r < 0)
+        return problem_at(problem, step, index, r);
+    if (place.note != STEP_NONE)
+        note(place.note, index);
+    return true;
 }
 
-bool volumes_mount(int root, const struct plan_app *app, struct wire *problem) {
+bool volumes_mount(int root, const struct plan_app *app, context_note *note, struct wire *problem) {
     unsigned index = 0;
     for (const struct plan_mount *m = app->mounts; m != NULL; m = m->next) {
-        if (!mount_one(root, m, index++, problem))
+        if (!mount_one(root, m, index++, note, problem))
             return false;
     }
     return true;

@@ -42,6 +42,14 @@ has() {
     esac
 }
 
+# lacks TITLE TEXT PART: the part stands nowhere in the text
+lacks() {
+    case $2 in
+    *"$3"*) is "$1" "$2" "without $3" ;;
+    *) ok "$1" true ;;
+    esac
+}
+
 # What this machine cannot do is no success: with JETPACK_MUST_WORK=1 it fails.
 skip() {
     count=$((count + 1))

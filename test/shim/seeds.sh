@@ -19,7 +19,7 @@ rich_app() {
     rec mask /a
     rec readonly /b
     rec mount bind /a /b ro,rec,nosuid,noexec,nodev
-    rec mount zfs pool/a /c copy
+    rec mount zfs pool/a /c copy,missing
     rec pre-start /a b
     rec post-stop /c
     rec restart on-failure 3

@@ -288,7 +288,6 @@ static void test_app_keys(void) {
         {"mount|bind|/a|/b|ro,", "a comma at the end"},
         {"mount|bind|/a|/b|ro,ro", "an option twice"},
         {"mount|bind|/a|/b|rw", "an unknown option"},
-        {"mount|bind|/a|/b|copy", "copy without a dataset"},
         {"mount|zfs|p/a|/b|rec", "rec without a bind"},
         {"mount|bind|/a|/b", "a mount without options"},
         {"cgroup-set|pids.max|1", "settings without the pod's cgroup"},

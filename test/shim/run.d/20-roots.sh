@@ -34,9 +34,69 @@ has "and named" "$out" "$WORK/link"
 volumes() { rec mount bind "$WORK/absent" /data -; }
 out=$("$SHIM" run --json "$(plan_of b payload)" 2>&1)
 has "so is a missing one" "$out" '"code":"VOLUME_SOURCE"'
-volumes() { rec mount bind "$WORK/vol" /etc/passwd -; }
+echo old >"$WORK/root/etc/replaced"
+volumes() { rec mount bind "$WORK/vol" /etc/replaced -; }
+out=$("$SHIM" run "$(plan_of b cat /etc/replaced/file)" 2>&1)
+is "a file of the image gives way to a volume that is a folder" $? 0
+has "whose content is there" "$out" inside
+has "which is told" "$out" "a volume takes the place of the image's file /etc/replaced"
+rm -rf "$WORK/root/etc/replaced"
+volumes() { rec mount bind "$WORK/vol/file" /home/joe -; }
 out=$("$SHIM" run "$(plan_of b payload)" 2>&1)
-is "a folder on a file is refused" $? 125
+is "a file on a folder is refused" $? 125
+mkdir -p "$WORK/root/full" && echo x >"$WORK/root/full/x"
+volumes() {
+    rec mount bind "$WORK/vol" /full -
+    rec mount bind "$WORK/vol2" /home/joe -
+}
+out=$("$SHIM" run "$(plan_of b true)" 2>&1)
+has "a volume that hides something of the image is told" "$out" "a volume hides what the image has at /full"
+lacks "one over an empty folder is not" "$out" /home/joe
+rm -rf "$WORK/root/full"
+
+# `missing`: only where the image has nothing, or an empty file.
+echo theirs >"$WORK/root/etc/own"
+: >"$WORK/root/etc/empty"
+ln -s nowhere "$WORK/root/etc/dangling"
+volumes() {
+    for name in own empty none; do rec mount bind "$WORK/vol/file" /etc/$name ro,missing; done
+}
+is "a file of the image stays, an empty or missing one is filled" \
+    "$("$SHIM" run "$(plan_of b cat /etc/own /etc/empty /etc/none)" | tr '\n' ' ')" 'theirs inside inside '
+is "the same at the next start" \
+    "$("$SHIM" run "$(plan_of b cat /etc/own /etc/empty /etc/none)" | tr '\n' ' ')" 'theirs inside inside '
+rm -f "$WORK/root/etc/own" "$WORK/root/etc/empty" "$WORK/root/etc/none" "$WORK/root/etc/dangling"
+
+# `copy`: an empty volume begins with what the image has at its place.
+seed=$WORK/root/seed
+mkdir -p "$seed/sub/deep" "$WORK/fresh"
+echo one >"$seed/a" && ln "$seed/a" "$seed/sub/b" && ln -s ../a "$seed/sub/link"
+mkfifo "$seed/pipe"
+chown 1000:50 "$seed/a" "$seed/sub" && chmod 2750 "$seed/sub" && chmod 1777 "$seed"
+touch -d '2001-02-03 04:05:06' "$seed/a" "$seed/sub/deep"
+setfattr -n user.mark -v yes "$seed/a" 2>/dev/null && mark=yes || mark=
+cp "$PAYLOAD" "$seed/tool" && setcap cap_net_raw+ep "$seed/tool" 2>/dev/null && cap=yes || cap=
+listing() { (cd "$1" && find . -printf '%p %y %m %U %G %n %s %l\n' | sort && stat -c %Y a sub/deep); }
+volumes() { rec mount bind "$WORK/fresh" /seed copy; }
+out=$("$SHIM" run "$(plan_of b true)" 2>&1)
+is "a volume is seeded" "$?$out" 0
+is "with everything, and its owners, modes, times and links" "$(listing "$WORK/fresh")" "$(listing "$seed")"
+is "hard links are links again" "$(stat -c %i "$WORK/fresh/a")" "$(stat -c %i "$WORK/fresh/sub/b")"
+[ -z "$mark" ] || is "with attributes" "$(getfattr --only-values -n user.mark "$WORK/fresh/a")" yes
+[ -z "$cap" ] || has "and file capabilities" "$(getcap "$WORK/fresh/tool")" cap_net_raw
+echo changed >"$WORK/fresh/a"
+rm "$WORK/fresh/pipe"
+"$SHIM" run "$(plan_of b true)"
+is "a volume with content is left alone" "$(cat "$WORK/fresh/sub/b")$(ls "$WORK/fresh/pipe" 2>&1 | grep -c No)" changed1
+: >"$WORK/fresh/.jetpack-seeding"
+"$SHIM" run "$(plan_of b true)"
+is "one that a killed start left half-done is made anew" "$(listing "$WORK/fresh")" "$(listing "$seed")"
+rm -rf "$WORK/fresh" && mkdir "$WORK/fresh"
+mknod "$seed/device" c 1 3
+out=$("$SHIM" run --json "$(plan_of b true)" 2>&1)
+is "a device is not copied" $? 125
+has "and that is told" "$out" '"code":"VOLUME_COPY"'
+rm -rf "$seed" "$WORK/fresh"
 
 volumes() {
     rec mask /etc/passwd
