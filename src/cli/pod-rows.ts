@@ -23,6 +23,7 @@ export function podJson(pod: PodStatus) {
       startedAt: app.startedAt ?? null,
       finishedAt: app.finishedAt ?? null,
       exitStatus: app.exitStatus ?? null,
+      restarts: app.restarts,
       signal: app.signal ?? null,
       oomKilled: app.oomKilled,
       error: app.error ?? null,

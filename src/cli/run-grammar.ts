@@ -71,6 +71,8 @@ const APP_FLAGS: readonly FlagSpec[] = [
   flag('mount', 'one', { repeat: true }),
   flag('readonly-rootfs', 'optional-bool'),
   flag('environment', 'one', { repeat: true }),
+  flag('restart', 'one'),
+  flag('stop-signal', 'one'),
   flag('name', 'one'),
   ...isolatorFlags('app'),
   flag('annotation', 'one', { repeat: true }),

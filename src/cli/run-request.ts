@@ -8,11 +8,12 @@ import type { NameService } from '../pod/host-files.ts';
 import type { PodImage } from '../pod/reify.ts';
 import type { Isolation } from '../runtime/runtime.ts';
 import { mergeIsolators } from '../pod/isolators.ts';
-import type { Isolator } from '../schema/appc.ts';
+import type { Annotation, Isolator } from '../schema/appc.ts';
 import { inheritedEnvironment, readEnvironmentFiles } from './environment-flags.ts';
 import { parseInsecureRun } from './insecure-options.ts';
 import { hasIsolatorFlags } from './isolator-flag-names.ts';
 import { parseNameService } from './name-service-flags.ts';
+import { policyAnnotations } from './policy-flags.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
 import {
   parseAnnotation,
@@ -124,13 +125,12 @@ async function isolatorsFrom(
 }
 
 /** Of a pod or of an app, by the place where the flags stand. */
-function annotationsOf({ many }: Flags) {
-  const annotations = (many.get('annotation') ?? []).map((text) =>
-    parseAnnotation('annotation', text),
-  );
+function annotationsOf({ many }: Flags, policies: readonly Annotation[] = []) {
+  const asked = (many.get('annotation') ?? []).map((text) => parseAnnotation('annotation', text));
+  const annotations = [...policies, ...asked];
   const names = annotations.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new UsageError(`--annotation ${twice} stands twice`);
+  if (twice !== undefined) throw new UsageError(`annotation ${twice} stands twice`);
   return {
     annotations,
     userAnnotations: parseUserTexts('user-annotation', many.get('user-annotation') ?? []),
@@ -159,7 +159,10 @@ async function buildApp(words: AppWords, defaults: Flags, image: PodImage): Prom
     mounts: all('mount').map(parseMount),
     readOnlyRootfs: readOnly === undefined ? undefined : readOnly === 'true',
     isolators: await isolatorsFrom('app', defaults, flags),
-    ...annotationsOf(flags),
+    ...annotationsOf(
+      flags,
+      policyAnnotations(pick('restart', flags, defaults), pick('stop-signal', flags, defaults)),
+    ),
   };
 }
 

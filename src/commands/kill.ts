@@ -1,26 +1,21 @@
-import { constants } from 'node:os';
-
 import { string } from '@oclif/core/flags';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { podWords } from '../cli/pod-words.ts';
 import { forEach } from '../cli/several.ts';
 import { PodError, UsageError } from '../errors.ts';
+import { findSignal } from '../pod/app-annotations.ts';
 import { signalPod } from '../pod/control.ts';
 import { getPod } from '../pod/store.ts';
 
 /** `TERM`, `SIGTERM`, `term` or `15`. */
 function parseSignal(text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1 && number <= 64) return number;
-  const upper = text.toUpperCase();
-  const wanted = upper.startsWith('SIG') ? upper : `SIG${upper}`;
-  const found = Object.entries(constants.signals).find(([name]) => name === wanted);
+  const found = findSignal(text);
   if (found === undefined)
     throw new UsageError(`there is no signal "${text}"`, {
       remedies: ['a name like TERM or HUP, or a number'],
     });
-  return found[1];
+  return found;
 }
 
 export default class Kill extends BaseCommand {

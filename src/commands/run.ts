@@ -65,6 +65,17 @@ export const appFlags = {
     helpGroup: 'APP',
     summary: 'the root file system is read-only (=false: not)',
   }),
+  restart: string({
+    helpGroup: 'APP',
+    helpValue: 'no|on-failure[:N]|always',
+    default: 'no',
+    summary: 'start the app again when it has ended; on-failure:N: at most N times in a row',
+  }),
+  'stop-signal': string({
+    helpGroup: 'APP',
+    helpValue: 'SIGNAL',
+    summary: 'what asks the app to end (default: TERM, or what its image says)',
+  }),
   environment: string({
     helpGroup: 'APP',
     multiple: true,
@@ -92,6 +103,7 @@ A prepared or exited pod runs (again) when its UUID or name is given instead of 
     '<%= config.bin %> run -d --name=web --volume=www,kind=host,source=/srv/www nginx --mount=volume=www,target=/var/www',
     '<%= config.bin %> run --rm --pod-memory=256Mi busybox --memory=64Mi --cpu=500m -- sh',
     '<%= config.bin %> run -d server --user=www -- --port 80 --- sidecar --name=logger',
+    '<%= config.bin %> run -d --restart=on-failure:5 server',
   ];
   static override flags = {
     ...jsonFlag,

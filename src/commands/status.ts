@@ -36,6 +36,7 @@ function render(pod: PodStatus): string {
   for (const app of pod.apps) {
     const parts = [`app-${app.name}=${app.state}`];
     if (app.pid !== undefined) parts.push(`pid=${String(app.pid)}`);
+    if (app.restarts > 0) parts.push(`restarts=${String(app.restarts)}`);
     if (app.exitStatus !== undefined) parts.push(`exit=${String(app.exitStatus)}`);
     if (app.signal !== undefined) parts.push(`signal=${String(app.signal)}`);
     if (app.oomKilled) parts.push('oom-killed');

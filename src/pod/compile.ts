@@ -8,6 +8,7 @@ import type { App } from '../schema/appc.ts';
 import type { HostVolume, Mount, PodApp, PodManifest } from '../schema/pod-manifest.ts';
 import { planHostFileMounts, type HostFile } from './host-files.ts';
 import type { PodMetadata } from './metadata.ts';
+import { restartOf, stopSignalOf } from './app-annotations.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { normaliseTarget } from './reify.ts';
 import { emptyVolumes, volumeKey, volumeOf } from './volumes.ts';
@@ -162,7 +163,8 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     mounts: planMounts(podApp, input),
     preStart: handlerOf(app, 'pre-start'),
     postStop: handlerOf(app, 'post-stop'),
-    stopSignal: DEFAULT_STOP_SIGNAL,
+    stopSignal: stopSignalOf(podApp) ?? DEFAULT_STOP_SIGNAL,
+    restart: restartOf(podApp),
   };
 }
 

@@ -76,13 +76,16 @@ export interface AppStatus {
   readonly name: string;
   readonly imageId: string;
   readonly imageName: string | undefined;
-  readonly state: 'created' | 'running' | 'exited';
+  /** `waiting`: it has ended, and its restart policy starts it again after a pause. */
+  readonly state: 'created' | 'running' | 'waiting' | 'exited';
   /** As the host sees it; only while it runs. */
   readonly pid: number | undefined;
   readonly startedAt: string | undefined;
   readonly finishedAt: string | undefined;
   /** 0–255, 128+n for a signal; undefined while it runs, and when the supervisor was killed before it could tell. */
   readonly exitStatus: number | undefined;
+  /** How often its restart policy has started it again. */
+  readonly restarts: number;
   readonly signal: number | undefined;
   readonly oomKilled: boolean;
   readonly error: string | undefined;
@@ -102,9 +105,9 @@ export function appStatus(
   const told = lines['state'];
   const neverStarted = told === undefined || told === 'created';
   const state =
-    told === 'running' && !podRuns
+    (told === 'running' || told === 'waiting') && !podRuns
       ? 'exited'
-      : told === 'running' || told === 'exited'
+      : told === 'running' || told === 'waiting' || told === 'exited'
         ? told
         : 'created';
   const exit = lines['exit'];
@@ -116,7 +119,8 @@ export function appStatus(
     pid: state === 'running' ? positive(lines['pid']) : undefined,
     startedAt: lines['started'] || undefined,
     finishedAt: lines['finished'] || undefined,
-    exitStatus: state === 'exited' && exit !== undefined && exit !== '' ? Number(exit) : undefined,
+    exitStatus: state !== 'running' && exit !== undefined && exit !== '' ? Number(exit) : undefined,
+    restarts: positive(lines['restarts']) ?? 0,
     signal: positive(lines['signal']),
     oomKilled: lines['oom'] === '1',
     error: lines['error'] || undefined,

@@ -17,6 +17,11 @@ export interface CgroupSetting {
   readonly value: string;
 }
 
+/** When the supervisor starts an app again; `max`: how often in a row. */
+export type PlanRestart =
+  | { readonly policy: 'no' | 'always' | 'on-failure' }
+  | { readonly policy: 'on-failure'; readonly max: number };
+
 export interface PlanApp {
   readonly name: string;
   readonly rootfs: {
@@ -45,6 +50,8 @@ export interface PlanApp {
   readonly preStart: readonly string[] | undefined;
   readonly postStop: readonly string[] | undefined;
   readonly stopSignal: number;
+  /** Undefined: never. */
+  readonly restart?: PlanRestart | undefined;
 }
 
 export interface Plan {
@@ -106,6 +113,9 @@ function* appRecords(app: PlanApp): Generator<PlanRecord> {
   if (app.preStart !== undefined) yield ['pre-start', ...app.preStart];
   if (app.postStop !== undefined) yield ['post-stop', ...app.postStop];
   yield ['stop-signal', String(app.stopSignal)];
+  const { restart } = app;
+  if (restart !== undefined)
+    yield ['restart', restart.policy, ...('max' in restart ? [String(restart.max)] : [])];
 }
 
 function* planRecords(plan: Plan): Generator<PlanRecord> {

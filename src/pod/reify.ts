@@ -8,6 +8,7 @@ import { PodError, type PodErrorCode } from '../errors.ts';
 import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
+import { STOP_SIGNAL } from './app-annotations.ts';
 
 export const AC_VERSION = '0.8.11';
 
@@ -153,6 +154,15 @@ function fillMountPoints(
   return mounts;
 }
 
+/** How an app wants to be stopped, its image may say. */
+function inheritStopSignal(podApp: PodApp, image: PodImage): Pick<PodApp, 'annotations'> {
+  const own = podApp.annotations ?? [];
+  const inherited = (image.manifest.annotations ?? []).filter(
+    ({ name }) => name === STOP_SIGNAL && !own.some((other) => other.name === STOP_SIGNAL),
+  );
+  return inherited.length === 0 ? {} : { annotations: [...inherited, ...own] };
+}
+
 /** Where the draft says more of an image than its id, that must be true. */
 function checkImage(podApp: PodApp, image: PodImage, at: string, faults: Faults): void {
   const { name, labels = [] } = podApp.image;
@@ -219,6 +229,7 @@ export function reify(draft: DraftPod): Reified {
       app,
       readOnlyRootFS: podApp.readOnlyRootFS ?? false,
       mounts: [...fillMountPoints(podApp, app, volumes, at, faults)],
+      ...inheritStopSignal(podApp, image),
     };
   });
   const manifest: PodManifest = { ...draft.manifest, apps, volumes };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseRunOptions } from '../../../src/cli/run-request.ts';
+import { buildRequest, parseRunOptions } from '../../../src/cli/run-request.ts';
 import { parseMount, parseVolume } from '../../../src/cli/run-values.ts';
 import { parseRunWords } from '../../../src/cli/run-grammar.ts';
 
@@ -51,6 +51,31 @@ describe('--mount', () => {
       expect(() => parseMount(text)).toThrow();
     },
   );
+});
+
+describe('--restart and --stop-signal', () => {
+  const annotationsOf = async (line: string) =>
+    (await buildRequest(parseRunWords(line.split(' ')), () => ({}) as never)).apps.map(
+      (app) => app.annotations,
+    );
+
+  it('are of every app before the first image, and of one after its own', async () => {
+    expect(await annotationsOf('--restart=always a --stop-signal=QUIT b --restart no')).toEqual([
+      [
+        { name: 'jetpack/restart', value: 'always' },
+        { name: 'jetpack/stop-signal', value: 'QUIT' },
+      ],
+      [{ name: 'jetpack/restart', value: 'no' }],
+    ]);
+  });
+
+  it('refuse what does not exist, and what an annotation says too', async () => {
+    await expect(annotationsOf('a --restart=sometimes')).rejects.toThrow('no policy "sometimes"');
+    await expect(annotationsOf('a --stop-signal=NOPE')).rejects.toThrow('no signal "NOPE"');
+    await expect(
+      annotationsOf('a --restart=no --annotation=jetpack/restart=always'),
+    ).rejects.toThrow('stands twice');
+  });
 });
 
 describe('flags of run', () => {

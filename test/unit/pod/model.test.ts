@@ -53,6 +53,17 @@ describe('the status of an app', () => {
     });
   });
 
+  it('waits between two starts, and has ended when its supervisor was killed meanwhile', () => {
+    const lines = parseStatusLines('state=waiting\nrestarts=4\nexit=3\nsignal=0\n');
+    expect(appStatus(app, lines, true)).toMatchObject({
+      state: 'waiting',
+      restarts: 4,
+      exitStatus: 3,
+      pid: undefined,
+    });
+    expect(appStatus(app, lines, false)).toMatchObject({ state: 'exited', exitStatus: 3 });
+  });
+
   it('is created before the first start', () => {
     expect(appStatus(app, {}, false)).toMatchObject({ state: 'created', exitStatus: undefined });
   });

@@ -71,6 +71,16 @@ describe('the plan file', () => {
     expect(records.at(-1)).toEqual(['end']);
   });
 
+  it('says when an app is started again, if ever', () => {
+    const records = (restart: PlanApp['restart']) =>
+      decode(encodePlan({ ...plan, apps: [{ ...app, restart }] })).filter(
+        ([key]) => key === 'restart',
+      );
+    expect(records(undefined)).toEqual([]);
+    expect(records({ policy: 'always' })).toEqual([['restart', 'always']]);
+    expect(records({ policy: 'on-failure', max: 3 })).toEqual([['restart', 'on-failure', '3']]);
+  });
+
   it('holds every field, empty ones and newlines included', () => {
     const records = decode(encodePlan(plan));
     expect(records).toContainEqual(['exec', '/bin/web', '', 'two\nlines']);

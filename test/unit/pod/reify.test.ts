@@ -51,6 +51,24 @@ describe('reification', () => {
     expect(parsePodManifest(JSON.stringify(manifest), { strict: true }).warnings).toEqual([]);
   });
 
+  it('takes annotations of an app, and the stop signal that its image names', () => {
+    const signal = { name: 'jetpack/stop-signal', value: 'QUIT' };
+    const named = (manifest: object) => ({
+      ...image(),
+      manifest: { ...image().manifest, ...manifest },
+    });
+    const of = (request: AppRequest) => reify(pod(request)).manifest.apps[0]?.annotations;
+    expect(of(app())).toBeUndefined();
+    const restart = { name: 'jetpack/restart', value: 'always' };
+    const annotated = named({ annotations: [signal, { name: 'other', value: 'x' }] }) as never;
+    expect(of(app({ image: annotated, annotations: [restart as never] }))).toEqual([
+      signal,
+      restart,
+    ]);
+    const other = { ...signal, value: 'INT' };
+    expect(of(app({ image: annotated, annotations: [other as never] }))).toEqual([other]);
+  });
+
   it('refuses names of apps and volumes that appc does not have', () => {
     expect(() => reify(pod(app({ name: 'Web' })))).toThrow('cannot be the name of an app');
     const volume = { name: 'v', kind: 'empty' } as never;
