@@ -20,11 +20,55 @@ export const podFlags = {
     helpValue: 'NAME,kind=host,source=/…|NAME,kind=empty',
     summary: 'a volume of the pod; host: readOnly=, recursive=; empty: mode=, uid=, gid=',
   }),
+  'follow-volume-links': boolean({
+    summary: "follow symbolic links in the sources of the pod's host volumes",
+  }),
+  'pod-manifest': string({
+    helpValue: 'FILE|-',
+    summary: 'the pod as an appc pod manifest, instead of images and their flags',
+  }),
   'set-env': string({
     multiple: true,
     helpValue: 'NAME=VALUE',
     summary: 'a variable for every app',
   }),
+  'set-env-file': string({
+    multiple: true,
+    helpValue: 'FILE',
+    summary: 'NAME=VALUE lines for every app, below --set-env; # and ; begin comments',
+  }),
+  'inherit-env': boolean({
+    summary: 'pass our own environment to every app, below what its image says',
+  }),
+  dns: string({
+    multiple: true,
+    helpValue: 'ADDRESS|host|none',
+    summary: "name servers; host: the host's resolv.conf; none: the image's",
+  }),
+  'dns-search': string({ multiple: true, helpValue: 'DOMAIN', summary: 'search domains' }),
+  'dns-opt': string({ multiple: true, helpValue: 'OPTION', summary: 'options of resolv.conf' }),
+  'dns-domain': string({ helpValue: 'DOMAIN', summary: 'domain of resolv.conf' }),
+  'hosts-entry': string({
+    multiple: true,
+    helpValue: 'ADDRESS=NAME[,NAME]|host',
+    summary: "lines for /etc/hosts; host: the host's file",
+  }),
+  port: string({
+    multiple: true,
+    helpValue: 'NAME:[HOSTIP:]HOSTPORT',
+    summary: 'where a port of an app is on the host (for sockets passed by a service manager)',
+  }),
+  annotation: string({
+    multiple: true,
+    helpValue: 'NAME=VALUE',
+    summary: 'annotation of the pod (before the first image) or of an app (after its image)',
+  }),
+  'user-annotation': string({
+    multiple: true,
+    helpValue: 'NAME=VALUE',
+    summary: 'the same, for your own use',
+  }),
+  'user-label': string({ multiple: true, helpValue: 'NAME=VALUE', summary: 'likewise' }),
   'save-id': string({ helpValue: 'FILE', summary: 'write the UUID there as soon as it is known' }),
   'insecure-options': string({
     helpValue: 'capabilities,seccomp,paths,all-run',
@@ -49,6 +93,11 @@ export const appFlags = {
     helpGroup: 'APP',
     helpValue: 'NAME|GID|/PATH',
     summary: 'group, or the group of a file of the image',
+  }),
+  'supplementary-gids': string({
+    helpGroup: 'APP',
+    helpValue: 'GID,GID',
+    summary: "supplementary groups instead of the image's",
   }),
   'working-dir': string({
     helpGroup: 'APP',
@@ -90,9 +139,11 @@ export default class Run extends BaseCommand {
   static override description = `The flags of a pod come before its first image, the flags of an app after its image (before the first image they are for every app).
 Words after -- replace the arguments of the image's program; --- ends them when another image follows.
 Without --detach the pod runs in the foreground and its exit status becomes that of the command.
-A prepared or exited pod runs (again) when its UUID or name is given instead of an image.`;
+A prepared or exited pod runs (again) when its UUID or name is given instead of an image.
+With --pod-manifest the pod is what the manifest says; its images are named by id, by the beginning of one, or by name and labels.`;
   static override usage = [
     'run [POD FLAGS] IMAGE [APP FLAGS] [-- ARGS… [---]] [IMAGE …]',
+    'run [POD FLAGS] --pod-manifest=FILE',
     'run [-d] [-t] [-i] [--rm] POD',
   ];
   static override strict = false;
@@ -102,6 +153,7 @@ A prepared or exited pod runs (again) when its UUID or name is given instead of 
     '<%= config.bin %> run -d --net=ns:blue nginx',
     '<%= config.bin %> run -d --name=web --volume=www,kind=host,source=/srv/www nginx --mount=volume=www,target=/var/www',
     '<%= config.bin %> run --rm --pod-memory=256Mi busybox --memory=64Mi --cpu=500m -- sh',
+    '<%= config.bin %> run --pod-manifest=pod.json',
     '<%= config.bin %> run -d server --user=www -- --port 80 --- sidecar --name=logger',
     '<%= config.bin %> run -d --restart=on-failure:5 server',
   ];

@@ -29,6 +29,7 @@ import {
 import { planHostFiles, writeHostFiles, type HostFile, type NameService } from './host-files.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
+import { checkForwards } from './ports.ts';
 import { reify, type DraftPod } from './reify.ts';
 import { seededVolumes } from './seeded-volumes.ts';
 import { emptyVolumes, resolveSources } from './volumes.ts';
@@ -222,7 +223,8 @@ export async function planPrepare(
   checkNames(options);
   const uuid = createUuid();
   const { draft, network } = options;
-  const { manifest, warnings } = reify(draft);
+  const { manifest, warnings: faults } = reify(draft);
+  const warnings = [...faults, ...checkForwards(manifest, network, draft.origin)];
   const sources = resolveSources(manifest, {
     followLinks: options.followVolumeLinks,
     origin: draft.origin,

@@ -64,13 +64,11 @@ export function isStrictIdentifier(text: string): boolean {
 
 // Building blocks
 
-/** An object of appc: unknown fields stay, null in a known field is no field. `aliases` are other spellings of a field. */
-export function appcObject<Shape extends z.core.$ZodLooseShape>(
-  shape: Shape,
-  aliases: Readonly<Record<string, string>> = {},
-) {
-  const known = new Set([...Object.keys(shape), ...Object.keys(aliases)]);
-  const tidy = (value: unknown): unknown => {
+type Aliases = Readonly<Record<string, string>>;
+
+/** Takes null out of known fields, and gives fields of another spelling their name. */
+function tidyBy(known: ReadonlySet<string>, aliases: Aliases) {
+  return z.transform((value: unknown): unknown => {
     if (!isRecord(value)) return value;
     const entries: [string, unknown][] = [];
     for (const [key, field] of Object.entries(value)) {
@@ -80,8 +78,29 @@ export function appcObject<Shape extends z.core.$ZodLooseShape>(
       entries.push([name ?? key, field]);
     }
     return Object.fromEntries(entries);
-  };
-  return z.pipe(z.transform(tidy), z.looseObject(shape));
+  });
+}
+
+/** An object of appc: unknown fields stay, null in a known field is no field. `aliases` are other spellings of a field. */
+export function appcObject<Shape extends z.core.$ZodLooseShape>(
+  shape: Shape,
+  aliases: Aliases = {},
+) {
+  const known = new Set([...Object.keys(shape), ...Object.keys(aliases)]);
+  return z.pipe(tidyBy(known, aliases), z.looseObject(shape));
+}
+
+/** An object of one of two kinds, told apart by the field `kind`. */
+export function appcKinds<
+  One extends z.core.$ZodTypeDiscriminable,
+  Two extends z.core.$ZodTypeDiscriminable,
+>(one: One, two: Two, fields: readonly string[], message: string) {
+  return z.pipe(
+    tidyBy(new Set(fields), {}),
+    z.discriminatedUnion('kind', [one, two], {
+      error: ({ input }) => (isRecord(input) ? message : 'must be an object'),
+    }),
+  );
 }
 
 /** A check that no two items of a list have the same key. */

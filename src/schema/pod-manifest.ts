@@ -9,6 +9,7 @@ import {
   AcVersion,
   Annotations,
   App,
+  appcKinds,
   appcObject,
   AppName,
   appWarnings,
@@ -28,7 +29,7 @@ import { findUnknownFields } from './unknown-fields.ts';
 const Id = z.int().check(z.minimum(0), z.maximum(0xfffffffe));
 const Mode = z.string().check(z.regex(/^[0-7]{1,4}$/, 'must be an octal mode like 0755'));
 
-export const HostVolume = appcObject({
+const HostVolume = z.looseObject({
   name: AcName,
   kind: z.literal('host'),
   source: AbsolutePath,
@@ -40,7 +41,7 @@ export const HostVolume = appcObject({
 });
 export type HostVolume = z.infer<typeof HostVolume>;
 
-export const EmptyVolume = appcObject({
+const EmptyVolume = z.looseObject({
   name: AcName,
   kind: z.literal('empty'),
   readOnly: z.optional(z.boolean()),
@@ -52,7 +53,12 @@ export const EmptyVolume = appcObject({
 });
 export type EmptyVolume = z.infer<typeof EmptyVolume>;
 
-export const Volume = z.union([HostVolume, EmptyVolume]);
+export const Volume = appcKinds(
+  HostVolume,
+  EmptyVolume,
+  ['name', 'kind', 'source', 'readOnly', 'recursive', 'mode', 'uid', 'gid'],
+  'must be "host" or "empty"',
+);
 export type Volume = z.infer<typeof Volume>;
 
 export const Mount = appcObject({

@@ -137,6 +137,15 @@ export class JetpackHost {
     });
   }
 
+  mountTmpfs(folder: string): void {
+    if (spawnSync('/bin/mount', ['-t', 'tmpfs', 'none', folder]).status !== 0)
+      throw new Error(`cannot mount a tmpfs on ${folder}`);
+  }
+
+  unmount(folder: string): void {
+    spawnSync('/bin/umount', [folder]);
+  }
+
   /** Takes everything away, whatever a failed test left. */
   remove(): void {
     for (const pod of this.jetpack(['list', '-q', '--all'])
