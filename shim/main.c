@@ -18,6 +18,7 @@
 #include "client.h"
 #include "fd.h"
 #include "linux/enter.h"
+#include "linux/metadata-relay.h"
 #include "linux/self.h"
 #include "linux/xattr.h"
 #include "plan-values.h"
@@ -170,8 +171,10 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*fn)(char **);
-    } commands[] = {{"run", run},           {"enter", enter},     {"attach", attach},
-                    {"xattr-apply", apply}, {"xattr-dump", dump}, {"version", version}};
+    } commands[] = {{"run", run},           {"enter", enter},
+                    {"attach", attach},     {"metadata-relay", metadata_relay},
+                    {"xattr-apply", apply}, {"xattr-dump", dump},
+                    {"version", version}};
     static struct problem problem;
     if (argc < 2)
         return usage("name a command", NULL);

@@ -105,6 +105,23 @@ void report(const struct problem *p, bool json) {
     report_as("error", p->code, p->message, p->remedy, json);
 }
 
+void report_warning(const char *what, const char *remedy, bool json) {
+    char line[512];
+    char message[256];
+    struct text t = TEXT_ON(line);
+    struct text m = TEXT_ON(message);
+    text_str(&m, what);
+    text_str(&m, "; ");
+    text_str(&m, remedy);
+    text_str(&t, json ? "{\"warning\":{\"message\":" : "jetpack: warning: ");
+    if (json)
+        text_json(&t, message);
+    else
+        text_str(&t, message);
+    text_str(&t, json ? "}}\n" : "\n");
+    emit(line, t.len);
+}
+
 void report_note(const char *what, const char *thing, const char *why, bool json) {
     char message[512];
     struct text t = TEXT_ON(message);

@@ -36,7 +36,9 @@ void problem_from_wire(struct problem *p, const struct plan *plan, const struct 
 void problem_from_plan(struct problem *p, const char *path, const struct plan_error *error);
 
 void report(const struct problem *p, bool json);
-/* A warning: the same shape, but nothing failed. */
+/* `jetpack: warning: WHAT; WHAT TO DO`, or {"warning":{"message"}}, as stage0 has it. */
+void report_warning(const char *what, const char *remedy, bool json);
+/* The same shape as an error, but nothing failed. */
 void report_note(const char *what, const char *thing, const char *why, bool json);
 /* The meaning of an errno, in the words of this program. */
 const char *error_text(int error);

@@ -14,13 +14,14 @@
 
 enum wire_kind {
     /* init to supervisor */
-    WIRE_TTY = 1, /* carries the pty's master */
-    WIRE_STARTED, /* app; carries the pid as the receiver sees it */
-    WIRE_EXITED,  /* app, value: wait status of its main process, or -1: it was never started;
-                     index 1: it is started again, unless the pod stops meanwhile */
-    WIRE_DONE,    /* app: its post-stop handler, if any, has ended too, and nothing follows */
-    WIRE_PROBLEM, /* app, step, index, value: errno or wait status */
-    WIRE_NOTE,    /* app, step, index: nothing failed, and somebody should know */
+    WIRE_TTY = 1,  /* carries the pty's master */
+    WIRE_STARTED,  /* app; carries the pid as the receiver sees it */
+    WIRE_EXITED,   /* app, value: wait status of its main process, or -1: it was never started;
+                      index 1: it is started again, unless the pod stops meanwhile */
+    WIRE_DONE,     /* app: its post-stop handler, if any, has ended too, and nothing follows */
+    WIRE_PROBLEM,  /* app, step, index, value: errno or wait status */
+    WIRE_NOTE,     /* app, step, index: nothing failed, and somebody should know */
+    WIRE_METADATA, /* carries the listener of a relay; value: errno when there is none */
     /* supervisor to init */
     WIRE_SIGNAL, /* app, value: signal for the main process (KILL: for whatever runs) */
     WIRE_SETTLE, /* start nothing again */

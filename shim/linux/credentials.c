@@ -28,7 +28,7 @@ uint64_t credentials_held(void) {
     return sys_capget(&effective, &permitted, &inheritable) == 0 ? permitted : 0;
 }
 
-static int bound(uint64_t keep) {
+int credentials_bound(uint64_t keep) {
     for (unsigned cap = 0; cap < 64; cap++) {
         int present = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
         if (present < 0)
@@ -61,7 +61,7 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
     /* 1. The working directory, as root: a home of mode 0700 on a volume need not be the user's. */
     bool there = chdir(cwd) == 0;
     /* 2. No program of the app can ever hold more than this. */
-    if ((r = bound(app->caps_root)) < 0)
+    if ((r = credentials_bound(app->caps_root)) < 0)
         return problem_at(problem, STEP_CAPS, 0, r);
     /* 3. Groups, then the user; the permitted set survives. */
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)

@@ -21,5 +21,7 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
                       const struct sock_fprog *filter, bool die_with_parent, struct wire *problem);
 /* The capabilities that this process can hand on. */
 uint64_t credentials_held(void);
+/* Takes all but these from the bounding set. 0 or -errno. */
+int credentials_bound(uint64_t keep);
 
 #endif

@@ -27,6 +27,7 @@
 #include "../poller.h"
 #include "../report.h"
 #include "context.h"
+#include "metadata.h"
 #include "self.h"
 #include "sys.h"
 #include "tasks.h"
@@ -195,6 +196,7 @@ _Noreturn void init_main(const struct init *init) {
         task_check(problem_at(&problem, STEP_HOSTNAME, 0, errno), WIRE_ALL, &problem);
     if (init->plan->own_net || init->plan->net_ns != NULL)
         task_check(loopback_up(&problem), WIRE_ALL, &problem);
+    metadata_offer(init->plan, init->channel);
     build_contexts();
     send_terminal();
 

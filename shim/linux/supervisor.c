@@ -30,6 +30,7 @@
 #include "../terminal.h"
 #include "cgroup.h"
 #include "filters.h"
+#include "metadata.h"
 #include "own.h"
 #include "trim.h"
 
@@ -166,7 +167,8 @@ static bool hear_init(void) {
     int fd = -1;
     pid_t pid = 0;
     int r = fd_receive(own.channel, &w, sizeof w, &fd, &pid);
-    if (r != 1 || (w.app >= own.plan.app_count && w.kind != WIRE_PROBLEM)) {
+    if (r != 1 ||
+        (w.app >= own.plan.app_count && w.kind != WIRE_PROBLEM && w.kind != WIRE_METADATA)) {
         fd_close(&fd);
         if (r != -EAGAIN)
             fd_close(&own.channel);
@@ -198,6 +200,9 @@ static bool hear_init(void) {
     case WIRE_PROBLEM:
         on_problem(&w);
         break;
+    case WIRE_METADATA:
+        metadata_take(fd, w.value);
+        return true;
     default:
         break;
     }
@@ -227,6 +232,7 @@ static void on_signal(unsigned which, short events) {
     case SIGCHLD:
         if (init_status < 0 && waitpid(own.pod.init, &wait_status, WNOHANG) == own.pod.init)
             init_status = wait_status;
+        metadata_reap();
         break;
     case SIGWINCH:
         if (!own.options.detach && terminal_window(STDIN_FILENO, &rows, &columns))
@@ -259,6 +265,7 @@ static void round_once(void) {
     poller_watch(own.channel, POLLIN, on_channel, 0);
     streams_watch();
     control_watch();
+    metadata_watch();
     poller_round();
 }
 
@@ -298,6 +305,7 @@ static void settle_apps(void) {
 
 static void finish(void) {
     settle_apps();
+    metadata_end();
     own.pod.exit = status < 0 ? 0 : status;
     clock_gettime(CLOCK_REALTIME, &own.pod.finished);
     /* The cgroup before the marker: an exited pod may be run again at once. */
@@ -367,6 +375,7 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     if (!start_claim(&problem))
         return refuse(&problem);
     start_note_missing_caps();
+    metadata_probe(&own.plan, own.options.json);
     control_init(&own.pod);
     streams.foreground = !own.options.detach;
     streams.read_stdin =
