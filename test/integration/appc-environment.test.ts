@@ -332,17 +332,17 @@ describe.skipIf(pool === undefined)('the environment of an app', () => {
       `n=0; until ${what}; do n=$((n+1)); test $n -lt 100 || exit 9; sleep 0.1; done`;
     const first = [
       spaces,
-      'touch /mine; sleep 300 &',
+      'touch /mine; sleep 30 & s=$!',
       'nc -l -p 7777 >/got &',
       `${wait('test -s /got')}; cat /got`,
-      wait('! kill -0 %1 2>/dev/null'),
+      'wait $s; test $? -gt 128',
     ].join('\n');
     const second = [
       spaces,
-      wait('ps | grep -q "[s]leep 300"'),
+      wait('test -n "$(ps -o args,pid | sed -n "s/^sleep 30 *//p")"'),
       'test -e /mine || echo "own root"',
       wait('echo "over loopback" | nc -w 1 127.0.0.1 7777 2>/dev/null'),
-      'kill $(ps | grep "[s]leep 300" | sed "s/^ *//" | cut -d" " -f1) && echo signalled',
+      'kill $(ps -o args,pid | sed -n "s/^sleep 30 *//p") && echo signalled',
     ].join('\n');
     const done = host.jetpack([
       ...['run', '--rm', '--hostname=both'],
