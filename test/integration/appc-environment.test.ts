@@ -339,10 +339,10 @@ describe.skipIf(pool === undefined)('the environment of an app', () => {
     ].join('\n');
     const second = [
       spaces,
-      wait('test -n "$(ps -o args,pid | sed -n "s/^sleep 30 *//p")"'),
+      wait('test -n "$(ps -o pid,args | sed -n "s/^ *\\([0-9]*\\) sleep 30$/\\1/p")"'),
       'test -e /mine || echo "own root"',
       wait('echo "over loopback" | nc -w 1 127.0.0.1 7777 2>/dev/null'),
-      'kill $(ps -o args,pid | sed -n "s/^sleep 30 *//p") && echo signalled',
+      'kill $(ps -o pid,args | sed -n "s/^ *\\([0-9]*\\) sleep 30$/\\1/p") && echo signalled',
     ].join('\n');
     const done = host.jetpack([
       ...['run', '--rm', '--hostname=both'],
