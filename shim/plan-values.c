@@ -79,6 +79,32 @@ bool value_file(const char *s) {
     return true;
 }
 
+/* Components of letters, digits, `_` and `-`, none empty: no `..`, no slash. */
+static bool dotted(const char *s) {
+    bool fresh = true;
+    for (; *s != '\0'; s++) {
+        if (*s == '.' ? fresh : !among(*s, "_-") && !upper(*s))
+            return false;
+        fresh = *s == '.';
+    }
+    return !fresh;
+}
+
+bool value_sysctl(const char *s) {
+    /* What an ipc namespace has; a network namespace has its own of everything that it shows. */
+    static const char *const ipc[] = {
+        "kernel.auto_msgmni",     "kernel.msg_next_id", "kernel.msgmax",      "kernel.msgmnb",
+        "kernel.msgmni",          "kernel.sem",         "kernel.sem_next_id", "kernel.shm_next_id",
+        "kernel.shm_rmid_forced", "kernel.shmall",      "kernel.shmmax",      "kernel.shmmni"};
+    if (strlen(s) > 255 || !dotted(s))
+        return false;
+    for (size_t i = 0; i < sizeof ipc / sizeof ipc[0]; i++) {
+        if (strcmp(s, ipc[i]) == 0)
+            return true;
+    }
+    return strncmp(s, "fs.mqueue.", 10) == 0 || strncmp(s, "net.", 4) == 0;
+}
+
 bool value_dataset(const char *s) {
     size_t n = strlen(s);
     if (n == 0 || n > 255 || s[0] == '/' || s[n - 1] == '/')

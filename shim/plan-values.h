@@ -12,6 +12,7 @@ bool value_name(const char *s);    /* AC Name, <= 63 bytes */
 bool value_uuid(const char *s);    /* canonical, lower case */
 bool value_host(const char *s);    /* 1-64 of [A-Za-z0-9.-] */
 bool value_file(const char *s);    /* [a-z0-9_.]+, a file of a cgroup */
+bool value_sysctl(const char *s);  /* a kernel parameter that a pod's namespaces have */
 bool value_dataset(const char *s); /* pool/a/b: what zfs(8) allows, no snapshot */
 bool value_env(const char *s);     /* NAME=value with a non-empty NAME */
 bool value_bool(const char *s, bool *out);

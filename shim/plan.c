@@ -23,6 +23,7 @@ enum key {
     KEY_NET,
     KEY_CGROUP,
     KEY_POD_SET,
+    KEY_SYSCTL,
     KEY_METADATA,
     KEY_LOG_MAX,
     KEY_LOG_KEEP,
@@ -42,6 +43,7 @@ enum key {
     KEY_NNP,
     KEY_SECCOMP,
     KEY_OOM,
+    KEY_LABEL,
     KEY_APP_SET,
     KEY_MASK,
     KEY_READONLY,
@@ -66,6 +68,7 @@ static const struct rule {
     [KEY_NET] = {"net", false, 1, 2, 1, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
+    [KEY_SYSCTL] = {"sysctl", false, 2, 2, 0, 256},
     [KEY_METADATA] = {"metadata", false, 4, 4, 0, 1},
     [KEY_LOG_MAX] = {"log-max", false, 1, 1, 1, 1},
     [KEY_LOG_KEEP] = {"log-keep", false, 1, 1, 1, 1},
@@ -85,6 +88,7 @@ static const struct rule {
     [KEY_NNP] = {"no-new-privs", true, 1, 1, 1, 1},
     [KEY_SECCOMP] = {"seccomp", true, 1, 1, 0, 1},
     [KEY_OOM] = {"oom-score-adj", true, 1, 1, 0, 1},
+    [KEY_LABEL] = {"exec-label", true, 2, 2, 0, 1},
     [KEY_APP_SET] = {"cgroup-set", true, 2, 2, 0, PLAN_RECORDS_MAX},
     [KEY_MASK] = {"mask", true, 1, 1, 0, PLAN_RECORDS_MAX},
     [KEY_READONLY] = {"readonly", true, 1, 1, 0, PLAN_RECORDS_MAX},
@@ -179,6 +183,7 @@ struct builder {
     unsigned times[KEY_COUNT];
     /* where the next element of a list goes */
     struct plan_setting **setting;
+    struct plan_sysctl **sysctl;
     struct plan_item **mask, **readonly;
     struct plan_mount **mount;
     struct plan_command **reap, **remove;
@@ -245,6 +250,19 @@ static const char *setting(struct builder *b, const char *file) {
     s->value = file + strlen(file) + 1;
     *b->setting = s;
     b->setting = &s->next;
+    return NULL;
+}
+
+static const char *sysctl(struct builder *b, const char *key) {
+    struct plan_sysctl *s = take(b, sizeof *s);
+    if (s == NULL)
+        return "the arena is too small";
+    if (!value_sysctl(key))
+        return "not a kernel parameter of a pod's namespaces";
+    s->key = key;
+    s->value = key + strlen(key) + 1;
+    *b->sysctl = s;
+    b->sysctl = &s->next;
     return NULL;
 }
 
@@ -331,6 +349,8 @@ static const char *pod_record(struct builder *b, enum key key, const struct fram
         return value_path(value) && value[1] != '\0' ? NULL : "not an absolute, normalised path";
     case KEY_POD_SET:
         return setting(b, value);
+    case KEY_SYSCTL:
+        return sysctl(b, value);
     case KEY_METADATA:
         return metadata(p, value);
     case KEY_LOG_MAX:
@@ -453,6 +473,12 @@ static const char *app_record(struct builder *b, enum key key, const struct fram
         a->has_oom_score = true;
         return value_integer(value, -1000, 1000, &a->oom_score) ? NULL
                                                                 : "not a number from -1000 to 1000";
+    case KEY_LABEL:
+        a->label_selinux = strcmp(value, "selinux") == 0;
+        a->label = value + strlen(value) + 1;
+        if (!a->label_selinux && strcmp(value, "apparmor") != 0)
+            return "not `apparmor` or `selinux`";
+        return a->label[0] != '\0' && strlen(a->label) <= 255 ? NULL : "no label of 1 to 255 bytes";
     case KEY_APP_SET:
         return b->plan->cgroup != NULL ? setting(b, value) : "the pod has no `cgroup`";
     case KEY_MASK:
@@ -482,6 +508,10 @@ static bool complete(struct builder *b, unsigned record, struct plan_error *erro
     }
     if (b->app == NULL && b->plan->cgroup == NULL && b->plan->settings != NULL)
         return fail(error, record, "cgroup-set", "the pod has no `cgroup`");
+    for (const struct plan_sysctl *s = b->plan->sysctls; b->app == NULL && s != NULL; s = s->next) {
+        if (strncmp(s->key, "net.", 4) == 0 && !b->plan->own_net)
+            return fail(error, record, "sysctl", "`net.` needs a network of the pod's own");
+    }
     return true;
 }
 
@@ -522,6 +552,7 @@ bool plan_parse(char *bytes, size_t length, void *arena, size_t arena_size, stru
     memset(plan, 0, sizeof *plan);
     struct builder b = {.plan = plan, .arena = arena, .left = arena_size};
     b.setting = &plan->settings;
+    b.sysctl = &plan->sysctls;
     b.reap = &plan->reap;
     b.remove = &plan->remove;
     for (;;) {

@@ -39,6 +39,13 @@ struct plan_setting {
     const char *value;
 };
 
+/* A kernel parameter: `kernel.shmmax`. */
+struct plan_sysctl {
+    struct plan_sysctl *next;
+    const char *key;
+    const char *value;
+};
+
 struct plan_item {
     struct plan_item *next;
     const char *path;
@@ -88,6 +95,8 @@ struct plan_app {
     uint64_t caps_user; /* permitted, effective, inheritable, ambient of any other uid */
     bool no_new_privs;
     const char *seccomp; /* or NULL */
+    const char *label;   /* for the exec of the app, or NULL */
+    bool label_selinux;  /* else AppArmor's */
     bool has_oom_score;
     int oom_score;
     struct plan_setting *settings;
@@ -114,6 +123,7 @@ struct plan {
     uint16_t metadata_port;
     uid_t metadata_uid;
     gid_t metadata_gid;
+    struct plan_sysctl *sysctls;
     uint64_t log_max;
     unsigned log_keep;
     unsigned stop_grace_ms;

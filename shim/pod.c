@@ -200,6 +200,8 @@ void pod_app_text(const struct app_run *run, struct text *t) {
         text_pair_num(t, "exit", (uint64_t)run->exit);
         text_pair_num(t, "signal", (uint64_t)run->signal);
         text_pair(t, "oom", run->oom ? "1" : "0");
+        if (run->oom_kills > 0)
+            text_pair_num(t, "oom-kills", run->oom_kills);
     }
     if (run->error[0] != '\0')
         text_pair(t, "error", run->error);

@@ -26,7 +26,8 @@ struct app_run {
     int exit;
     int signal;
     unsigned starts;
-    bool oom;
+    bool oom;           /* its last end was an out-of-memory kill */
+    uint64_t oom_kills; /* of any process of the app, since the pod runs */
     char error[256];
     struct log log;
 };

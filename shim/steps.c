@@ -23,6 +23,8 @@ static const struct step_text {
                         "run as root, on a kernel with namespaces"},
     [STEP_HOSTNAME] = {"HOSTNAME_FAILED", "cannot set the host name", NULL},
     [STEP_LOOPBACK] = {"LOOPBACK_FAILED", "cannot bring up the pod's loopback interface", NULL},
+    [STEP_SYSCTL] = {"SYSCTL_FAILED", "cannot set the kernel parameter",
+                     "does this kernel have it, and is the value one that it takes?"},
     [STEP_NETNS] = {"NETWORK_FAILED", "cannot join the pod's network namespace", NULL},
     [STEP_ROOTFS] = {"ROOTFS_FAILED", "cannot mount the root",
                      "look at it with `zfs list`, or prepare the pod again"},
@@ -47,6 +49,8 @@ static const struct step_text {
     [STEP_LIMITS] = {"LIMITS_FAILED", "cannot set the limits of open files", NULL},
     [STEP_OOM_SCORE] = {"OOM_SCORE", "cannot set oom-score-adj",
                         "a value below the present one needs CAP_SYS_RESOURCE"},
+    [STEP_LABEL] = {"LABEL_FAILED", "the kernel does not give the program the label",
+                    "is the profile loaded, and the context one of the policy?"},
     [STEP_USER] = {"USER_NOT_FOUND", "no such user",
                    "name a user of the image's /etc/passwd, or a number"},
     [STEP_GROUP] = {"GROUP_NOT_FOUND", "no such group",
@@ -81,6 +85,12 @@ static const char *item_at(const struct plan_item *i, unsigned index) {
     return i != NULL ? i->path : NULL;
 }
 
+static const char *sysctl_at(const struct plan_sysctl *s, unsigned index) {
+    while (s != NULL && index-- > 0)
+        s = s->next;
+    return s != NULL ? s->key : NULL;
+}
+
 static const char *thing_of(const struct plan_app *a, const struct wire *w) {
     const struct plan_mount *m;
     switch (w->step) {
@@ -111,6 +121,8 @@ static const char *thing_of(const struct plan_app *a, const struct wire *w) {
         return w->index == 0 ? "/etc/passwd" : "/etc/group";
     case STEP_CWD:
         return a->cwd;
+    case STEP_LABEL:
+        return a->label;
     case STEP_SECCOMP:
         return a->seccomp;
     case STEP_EXEC:
@@ -175,7 +187,9 @@ void problem_from_wire(struct problem *p, const struct plan *plan, const struct 
         text_str(&message, ": ");
     }
     text_str(&message, s->what);
-    const char *thing = a != NULL ? thing_of(a, w) : NULL;
+    const char *thing = a != NULL                ? thing_of(a, w)
+                        : w->step == STEP_SYSCTL ? sysctl_at(plan->sysctls, w->index)
+                                                 : NULL;
     if (thing != NULL) {
         text_str(&message, " ");
         text_plain(&message, thing);

@@ -34,6 +34,7 @@ enum wire_step {
     STEP_NAMESPACE, /* unshare, setns, private mounts */
     STEP_HOSTNAME,
     STEP_LOOPBACK,
+    STEP_SYSCTL,     /* index: n-th record of the pod */
     STEP_NETNS,      /* the pod's network namespace cannot be joined */
     STEP_ROOTFS,     /* the app's root cannot be mounted */
     STEP_BASE,       /* index: enum wire_base */
@@ -51,6 +52,7 @@ enum wire_step {
     STEP_SESSION,
     STEP_LIMITS,
     STEP_OOM_SCORE,
+    STEP_LABEL,
     STEP_USER,
     STEP_GROUP,
     STEP_PASSWD, /* the file itself is unusable */

@@ -132,16 +132,21 @@ bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *p
     return true;
 }
 
-bool cgroup_saw_oom(const struct cgroups *g, unsigned app) {
+uint64_t cgroup_oom_kills(const struct cgroups *g, unsigned app) {
     char room[512];
+    uint64_t kills = 0;
     int fd = g->apps[app] < 0 ? -1 : openat(g->apps[app], "memory.events", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : fd_read_all(fd, room, sizeof room - 1);
     fd_close(&fd);
     if (n <= 0)
-        return false;
+        return 0;
     room[n] = '\0';
-    const char *kills = strstr(room, "oom_kill ");
-    return kills != NULL && kills[9] != '0';
+    char *at = strstr(room, "oom_kill ");
+    if (at == NULL)
+        return 0;
+    at += sizeof "oom_kill " - 1;
+    at[strcspn(at, "\n")] = '\0';
+    return number_parse(at, INT64_MAX, &kills) ? kills : 0;
 }
 
 static int remove_all(int parent, const char *name, const struct plan *plan, int pod) {

@@ -11,6 +11,7 @@
 #define JETPACK_CGROUP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "../plan.h"
 #include "../report.h"
@@ -26,8 +27,8 @@ void cgroup_none(struct cgroups *g);
 /* All descriptors -1 when the plan has no cgroup. Makes the folder above the pod's too. Errors:
  * false, and the problem is filled. */
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem);
-/* Whether the kernel has killed something of the app for its memory. */
-bool cgroup_saw_oom(const struct cgroups *g, unsigned app);
+/* How many processes of the app the kernel has killed for its memory, or for the pod's. */
+uint64_t cgroup_oom_kills(const struct cgroups *g, unsigned app);
 /* Kills what is left and removes the folders; waits up to two seconds. 0 or -errno. */
 int cgroup_remove(const struct plan *plan, struct cgroups *g);
 /* The app's folder, for a process that enters; -1 when the plan has none; -errno. */

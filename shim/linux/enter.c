@@ -231,7 +231,8 @@ static int start_and_carry(struct launch *l, const struct plan_app *app, int cgr
     if (child == 0)
         launch(l);
     if (child < 0)
-        return refuse("FORK_FAILED", "cannot start a process in app", app->name, child, NULL);
+        return refuse("FORK_FAILED", "cannot start a process in app", app->name, child,
+                      child == -EAGAIN ? "is a limit of processes reached?" : NULL);
     fd_close(&in[0]);
     fd_close(&out[1]);
     fd_close(&err[1]);

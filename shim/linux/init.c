@@ -30,6 +30,7 @@
 #include "metadata.h"
 #include "self.h"
 #include "sys.h"
+#include "sysctl.h"
 #include "tasks.h"
 
 /* What poll(2) looks at, and whose it is. */
@@ -196,6 +197,7 @@ _Noreturn void init_main(const struct init *init) {
         task_check(problem_at(&problem, STEP_HOSTNAME, 0, errno), WIRE_ALL, &problem);
     if (init->plan->own_net || init->plan->net_ns != NULL)
         task_check(loopback_up(&problem), WIRE_ALL, &problem);
+    task_check(sysctls_set(init->plan, &problem), WIRE_ALL, &problem);
     metadata_offer(init->plan, init->channel);
     build_contexts();
     send_terminal();

@@ -144,6 +144,25 @@ static bool limits(const struct plan_app *app, struct wire *problem) {
     return true;
 }
 
+/* Taken at the execve, whatever the filter then allows. The /proc is the one that we mounted. */
+static bool exec_label(const struct plan_app *app, struct wire *problem) {
+    static const char apparmor[] = "/proc/self/attr/apparmor/exec";
+    static const char only_one[] = "/proc/self/attr/exec"; /* SELinux; AppArmor before Linux 5.8 */
+    char word[300];
+    struct text t = TEXT_ON(word);
+    if (app->label == NULL)
+        return true;
+    if (!app->label_selinux)
+        text_str(&t, "exec ");
+    text_str(&t, app->label);
+    int fd = open(app->label_selinux ? only_one : apparmor, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && !app->label_selinux)
+        fd = open(only_one, O_WRONLY | O_CLOEXEC);
+    int r = fd < 0 ? -errno : fd_write_all(fd, word, t.len);
+    fd_close(&fd);
+    return r == 0 || problem_at(problem, STEP_LABEL, 0, r);
+}
+
 static bool names(const struct launch *l, struct identity *id, struct wire *problem) {
     int r = users_find_user(l->user, id);
     if (r < 0)
@@ -252,7 +271,8 @@ _Noreturn void launch(const struct launch *l) {
     static char room[4096 + 256];
     const char *program = NULL;
     if (!join(l, &problem) || !stdio(l, &problem) || !only_report(l, &problem) ||
-        !limits(l->app, &problem) || !names(l, &id, &problem) || !hand_over_stdio(l, &id, &problem))
+        !limits(l->app, &problem) || !exec_label(l->app, &problem) || !names(l, &id, &problem) ||
+        !hand_over_stdio(l, &id, &problem))
         give_up(l, &problem);
     char **env = environment(l, &id);
     struct plan_words argv = l->argv;

@@ -92,10 +92,14 @@ static void on_started(unsigned index, pid_t pid) {
 
 static void app_ended(unsigned index, enum app_state state) {
     struct app_run *run = &own.pod.apps[index];
-    if (run->state != APP_WAITING)
+    if (run->state != APP_WAITING) {
+        uint64_t kills = cgroup_oom_kills(&own.cgroups, index);
         clock_gettime(CLOCK_REALTIME, &run->finished);
+        /* A child that was killed is counted, but did not end the app. */
+        run->oom = run->signal == SIGKILL && kills > run->oom_kills;
+        run->oom_kills = kills;
+    }
     run->state = state;
-    run->oom = cgroup_saw_oom(&own.cgroups, index);
     (void)pod_write_app(&own.pod, index);
     streams_drain(index);
 }

@@ -26,6 +26,7 @@ export function podJson(pod: PodStatus) {
       restarts: app.restarts,
       signal: app.signal ?? null,
       oomKilled: app.oomKilled,
+      oomKills: app.oomKills,
       error: app.error ?? null,
       isolators: pod.meta?.apps.find(({ name }) => name === app.name)?.isolators ?? null,
     })),

@@ -10,11 +10,22 @@ import { printAnswer, printJson } from '../cli/output.ts';
 import { PodError } from '../errors.ts';
 import { waitForPod } from '../pod/control.ts';
 import { waitUntilStill } from '../pod/destroy.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { getPod, readPodStatus, type PodStatus } from '../pod/store.ts';
 
 /** `--wait` may stand alone; oclif's flags always take a value, so the bare word gets one. */
 function withDefaultWait(argv: readonly string[]): string[] {
   return argv.map((word) => (word === '--wait' ? '--wait=forever' : word));
+}
+
+/** An app that runs may have lost children; only the kernel knows before it ends. */
+function countKills(status: PodStatus, runtime: Runtime): PodStatus {
+  const apps = status.apps.map((app) =>
+    app.state === 'running'
+      ? { ...app, oomKills: runtime.oomKills(status.uuid, app.name) ?? app.oomKills }
+      : app,
+  );
+  return { ...status, apps };
 }
 
 function render(pod: PodStatus): string {
@@ -40,6 +51,7 @@ function render(pod: PodStatus): string {
     if (app.exitStatus !== undefined) parts.push(`exit=${String(app.exitStatus)}`);
     if (app.signal !== undefined) parts.push(`signal=${String(app.signal)}`);
     if (app.oomKilled) parts.push('oom-killed');
+    if (app.oomKills > 0) parts.push(`oom-kills=${String(app.oomKills)}`);
     if (app.error !== undefined) parts.push(`error=${app.error}`);
     text.push(parts.join(' '));
   }
@@ -65,7 +77,7 @@ export default class Status extends BaseCommand {
   override async run(): Promise<void> {
     this.argv = withDefaultWait(this.argv);
     const { args, flags } = await this.parse(Status);
-    const { layout, ensureReady } = this.createContext(flags);
+    const { layout, runtime, ensureReady } = this.createContext(flags);
     ensureReady();
     let pod = await getPod(layout, args.pod);
     if (flags.wait !== undefined) {
@@ -82,7 +94,7 @@ export default class Status extends BaseCommand {
       await waitForPod(pod.dir, timeoutMs);
       pod = (await waitUntilStill(layout, pod.uuid)) ?? { ...pod, state: 'deleting' };
     }
-    const status = readPodStatus(pod);
+    const status = countKills(readPodStatus(pod), runtime);
     if (flags.json) printJson(podJson(status));
     else printAnswer(render(status));
     process.exitCode = 0;

@@ -157,6 +157,7 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     noNewPrivs: confinement.noNewPrivs,
     seccomp: filterFile(confinement, layout.dir.pod(uuid), podApp.name),
     oomScoreAdj: confinement.oomScoreAdj,
+    execLabel: confinement.execLabel,
     cgroup: confinement.cgroup,
     mask: confinement.mask,
     readonly: confinement.readonly,
@@ -194,6 +195,7 @@ export function compilePlan(input: CompileInput): Plan {
     net: input.network,
     metadata: planMetadata(input),
     cgroup: input.confinement.pod.cgroup,
+    sysctls: input.confinement.pod.sysctls ?? [],
     ...input.settings,
     reap: [],
     remove: [

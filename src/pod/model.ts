@@ -87,7 +87,10 @@ export interface AppStatus {
   /** How often its restart policy has started it again. */
   readonly restarts: number;
   readonly signal: number | undefined;
+  /** Running out of memory was its end. */
   readonly oomKilled: boolean;
+  /** How many processes of the app were killed so; as far as is known, for one that runs. */
+  readonly oomKills: number;
   readonly error: string | undefined;
 }
 
@@ -123,6 +126,7 @@ export function appStatus(
     restarts: positive(lines['restarts']) ?? 0,
     signal: positive(lines['signal']),
     oomKilled: lines['oom'] === '1',
+    oomKills: positive(lines['oom-kills']) ?? 0,
     error: lines['error'] || undefined,
   };
 }

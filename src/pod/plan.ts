@@ -43,6 +43,9 @@ export interface PlanApp {
   readonly noNewPrivs: boolean;
   readonly seccomp: string | undefined;
   readonly oomScoreAdj: number | undefined;
+  /** What a security module of the kernel is to take the app's program for. */
+  readonly execLabel?:
+    { readonly module: 'apparmor' | 'selinux'; readonly label: string } | undefined;
   readonly cgroup: readonly CgroupSetting[];
   readonly mask: readonly string[];
   readonly readonly: readonly string[];
@@ -61,6 +64,8 @@ export interface Plan {
   readonly net: PodNetwork;
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  /** Kernel parameters of the pod's own namespaces. */
+  readonly sysctls?: readonly (readonly [key: string, value: string])[];
   /** The metadata service: its port, and the account that a relay to it runs as. */
   readonly metadata:
     | {
@@ -98,6 +103,7 @@ function* appRecords(app: PlanApp): Generator<PlanRecord> {
   yield ['no-new-privs', bit(app.noNewPrivs)];
   if (app.seccomp !== undefined) yield ['seccomp', app.seccomp];
   if (app.oomScoreAdj !== undefined) yield ['oom-score-adj', String(app.oomScoreAdj)];
+  if (app.execLabel !== undefined) yield ['exec-label', app.execLabel.module, app.execLabel.label];
   for (const { file, value } of app.cgroup) yield ['cgroup-set', file, value];
   for (const path of app.mask) yield ['mask', path];
   for (const path of app.readonly) yield ['readonly', path];
@@ -132,6 +138,7 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
     const { port, uid, gid, warn } = plan.metadata;
     yield ['metadata', String(port), String(uid), String(gid), bit(warn)];
   }
+  for (const [key, value] of plan.sysctls ?? []) yield ['sysctl', key, value];
   yield ['log-max', String(plan.logMaxBytes)];
   yield ['log-keep', String(plan.logKeep)];
   yield ['stop-grace', String(plan.stopGraceMs)];

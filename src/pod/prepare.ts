@@ -14,10 +14,12 @@ import { renderNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppConfinement, Isolation, Runtime } from '../runtime/runtime.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
 import type { Zfs } from '../zfs/zfs.ts';
-import { appOf, compilePlan, filterFile } from './compile.ts';
+import { compilePlan, filterFile } from './compile.ts';
 import type { PodMeta } from './model.ts';
 import { checkPlan } from './check-plan.ts';
-import { judgeReports, reportField } from './isolators.ts';
+import { confine } from './confine.ts';
+import { reportField } from './isolators.ts';
+import { cloneSeal } from './app-root.ts';
 import { removeEmptyFolder } from './destroy.ts';
 import {
   createSecret,
@@ -114,6 +116,7 @@ function* datasetSteps(
   uuid: string,
   manifest: PodManifest,
   kind: 'zfs' | 'dir',
+  confined: ReadonlyMap<string, AppConfinement>,
 ): Generator<Step> {
   const { zfs, layout } = ports;
   const pod = layout.dataset.pod(uuid);
@@ -133,9 +136,10 @@ function* datasetSteps(
   for (const [i, app] of manifest.apps.entries()) {
     const clone = layout.dataset.app(uuid, app.name);
     const parents = kind === 'zfs' && i === 0;
+    const quotaBytes = confined.get(app.name)?.diskQuotaBytes;
     yield {
       title: `zfs clone ${layout.dataset.seal(app.image.id)} ${clone}`,
-      run: () => zfs.clone(layout.dataset.seal(app.image.id), clone, { parents }),
+      run: () => cloneSeal(zfs, layout.dataset.seal(app.image.id), clone, { parents, quotaBytes }),
       ...(parents ? { undo } : {}),
     };
   }
@@ -231,19 +235,7 @@ export async function planPrepare(
   });
   checkNetwork(network);
   const { runtime, layout } = ports;
-  const apps = new Map<string, AppConfinement>();
-  for (const [index, app] of manifest.apps.entries())
-    apps.set(
-      app.name,
-      await runtime.confineApp({
-        name: app.name,
-        app: appOf(app),
-        at: `apps[${String(index)}].app.isolators`,
-        isolation: options.isolation,
-      }),
-    );
-  const pod = await runtime.confinePod(uuid, manifest.isolators, [...apps.values()]);
-  const notes = judgeReports(apps, pod.report, options.strict === true);
+  const { pod, apps, notes } = await confine(runtime, uuid, manifest, options);
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const token = metadataToken(uuid, createSecret());
   const metadata = { ...ports.metadata, url: metadataUrl(ports.metadata.port, token) };
@@ -304,7 +296,7 @@ export async function planPrepare(
             undo: () => releaseName(layout, name, uuid),
           },
         ]),
-    ...datasetSteps(ports, uuid, manifest, rootfsKind),
+    ...datasetSteps(ports, uuid, manifest, rootfsKind, apps),
     ...(pod.cgroup === undefined
       ? []
       : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),

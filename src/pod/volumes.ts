@@ -121,3 +121,13 @@ function resolveSource(volume: HostVolume, at: string, followLinks: boolean): st
     },
   );
 }
+
+/** Files and folders of the host that these apps of the pod mount. */
+export function hostPathsOf(manifest: PodManifest, apps: readonly PodApp[]): readonly string[] {
+  return apps.flatMap((app) =>
+    (app.mounts ?? []).flatMap((mount) => {
+      const volume = volumeOf(manifest, mount);
+      return volume?.kind === 'host' ? [volume.source] : [];
+    }),
+  );
+}

@@ -10,15 +10,15 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 
-import { HostError } from '../errors.ts';
+import { errnoOf, HostError } from '../errors.ts';
 import type { Exec } from '../exec/exec.ts';
-import type { Isolator } from '../schema/appc.ts';
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import { findCgroup2 } from './cgroup2.ts';
 import type {
   AppConfinement,
   AppToConfine,
   PodConfinement,
+  PodToConfine,
   ProcessRow,
   Runtime,
   SeccompFilter,
@@ -82,6 +82,10 @@ export interface LinuxFacts {
   readonly exec: Pick<Exec, 'runSync'>;
 }
 
+function podCgroup(root: string, uuid: string): string {
+  return path.join(root, 'jetpack', uuid);
+}
+
 /** For an app without isolators, so that their schemas need not be loaded for it. */
 const NOTHING_ASKED = {
   caps: DEFAULT_CAPABILITIES,
@@ -89,6 +93,7 @@ const NOTHING_ASKED = {
   noNewPrivs: true,
   oomScoreAdj: undefined,
   cgroup: [],
+  execLabel: undefined,
   filter: undefined,
   diskQuotaBytes: undefined,
   report: { enforced: [], adjusted: [], ignored: [] },
@@ -119,7 +124,7 @@ export class LinuxRuntime implements Runtime {
   async confineApp(wanted: AppToConfine): Promise<AppConfinement> {
     const { app, isolation } = wanted;
     const asked =
-      app.isolators === undefined || app.isolators.length === 0
+      (app.isolators ?? []).length + wanted.podIsolators.length === 0
         ? NOTHING_ASKED
         : (await import('./isolators.ts')).enforceOnApp(wanted, this.#facts);
     const { filter, ...rest } = asked;
@@ -139,22 +144,21 @@ export class LinuxRuntime implements Runtime {
       : { program };
   }
 
-  async confinePod(
-    uuid: string,
-    isolators: readonly Isolator[] | undefined,
-    apps: readonly AppConfinement[],
-  ): Promise<PodConfinement> {
-    const none = { cgroup: [], report: NOTHING_ASKED.report };
-    const { cgroup, report } =
+  async confinePod(pod: PodToConfine, apps: readonly AppConfinement[]): Promise<PodConfinement> {
+    const { uuid, isolators } = pod;
+    const none = { cgroup: [], sysctls: [], report: NOTHING_ASKED.report };
+    const { cgroup, sysctls, report } =
       isolators === undefined || isolators.length === 0
         ? none
-        : (await import('./isolators.ts')).enforceOnPod(isolators);
+        : (await import('./isolators.ts')).enforceOnPod({ ...pod, isolators });
     const hierarchy = findCgroup2();
-    const wanted = cgroup.length > 0 || apps.some((app) => app.cgroup.length > 0);
+    const isLimited = cgroup.length > 0 || apps.some((app) => app.cgroup.length > 0);
     const usable = hierarchy?.controllers.includes('memory') === true;
-    if (hierarchy === undefined || (!wanted && !usable)) return { cgroup: undefined, report };
+    if (hierarchy === undefined || (!isLimited && !usable))
+      return { cgroup: undefined, sysctls, report };
     return {
-      cgroup: { path: path.join(hierarchy.root, 'jetpack', uuid), settings: cgroup },
+      sysctls,
+      cgroup: { path: podCgroup(hierarchy.root, uuid), settings: cgroup },
       report,
     };
   }
@@ -183,6 +187,19 @@ export class LinuxRuntime implements Runtime {
         remedies: ['let this process write to the unified cgroup hierarchy'],
         cause,
       });
+    }
+  }
+
+  oomKills(uuid: string, app: string): number | undefined {
+    const hierarchy = findCgroup2();
+    if (hierarchy === undefined) return undefined;
+    try {
+      const file = path.join(podCgroup(hierarchy.root, uuid), app, 'memory.events');
+      const kills = /^oom_kill (\d+)$/m.exec(readFileSync(file, 'utf8'))?.[1];
+      return kills === undefined ? undefined : Number(kills);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return undefined;
     }
   }
 

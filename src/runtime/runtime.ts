@@ -1,4 +1,5 @@
 /** The port to a platform's way of running pods. Siblings: linux.ts, later freebsd.ts. */
+import type { PodNetwork } from '../network/network.ts';
 import type { CgroupSetting } from '../pod/plan.ts';
 import type { App, Isolator } from '../schema/appc.ts';
 
@@ -30,10 +31,32 @@ export interface AppToConfine {
   /** Where its isolators stand in the pod manifest, for errors: `apps[1].app.isolators`. */
   readonly at: string;
   readonly isolation: Isolation;
+  readonly network: PodNetwork;
+  /** Those of the pod: some are for every app that has none of its own. */
+  readonly podIsolators: readonly Isolator[];
+  /** It is the only app of its pod: what the pod shares is its own. */
+  readonly alone: boolean;
+  /** Files and folders of the host that it mounts. */
+  readonly hostPaths: readonly string[];
+}
+
+/** What the isolation of the pod as a whole depends on. */
+export interface PodToConfine {
+  readonly uuid: string;
+  readonly isolators: readonly Isolator[] | undefined;
+  readonly network: PodNetwork;
+  /** Files and folders of the host that its apps mount. */
+  readonly hostPaths: readonly string[];
 }
 
 /** A filter of system calls: a file that is there, or a program that the pod's folder will hold. */
 export type SeccompFilter = { readonly file: string } | { readonly program: Uint8Array };
+
+/** A label that a security module of the kernel gives the app's program. */
+export interface ExecLabel {
+  readonly module: 'apparmor' | 'selinux';
+  readonly label: string;
+}
 
 /** The part of an app's plan that follows from the platform and the app's isolators. */
 export interface AppConfinement {
@@ -42,6 +65,7 @@ export interface AppConfinement {
   readonly noNewPrivs: boolean;
   readonly seccomp: SeccompFilter | undefined;
   readonly oomScoreAdj: number | undefined;
+  readonly execLabel?: ExecLabel | undefined;
   readonly cgroup: readonly CgroupSetting[];
   readonly mask: readonly string[];
   readonly readonly: readonly string[];
@@ -54,6 +78,8 @@ export interface PodConfinement {
   /** The pod's own cgroup; undefined where the host has no usable hierarchy (and no limit was asked for). */
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  /** Kernel parameters of the pod's own namespaces. */
+  readonly sysctls?: readonly (readonly [key: string, value: string])[];
   readonly report: IsolatorReport;
 }
 
@@ -81,13 +107,12 @@ export interface Runtime {
    * for one that this host cannot enforce.
    */
   confineApp(wanted: AppToConfine): Promise<AppConfinement>;
-  confinePod(
-    uuid: string,
-    isolators: readonly Isolator[] | undefined,
-    apps: readonly AppConfinement[],
-  ): Promise<PodConfinement>;
+  /** Throws as confineApp does. `apps` is what it answered. */
+  confinePod(wanted: PodToConfine, apps: readonly AppConfinement[]): Promise<PodConfinement>;
   /** Makes ready what `confinePod` refers to (parents of cgroups). Idempotent. */
   ensureConfinement(pod: PodConfinement): void;
+  /** How many processes of a running app the kernel has killed for lack of memory; undefined where nobody counts them. */
+  oomKills(uuid: string, app: string): number | undefined;
   /** The processes of the pod whose init is `initPid`. */
   processes(initPid: number): readonly ProcessRow[];
 }

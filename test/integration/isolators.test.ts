@@ -1,4 +1,12 @@
-import { copyFileSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,6 +39,7 @@ describe.skipIf(pool === undefined)('isolators', () => {
     };
     const images: Readonly<Record<string, readonly object[]>> = {
       payload: [],
+      large: [],
       unknown: [{ name: 'example/unheard-of', value: 1 }],
       tiny: [{ name: 'resource/memory', value: { limit: '1' } }],
       typo: [{ name: 'os/linux/seccomp-remove-set', value: { set: ['mount', 'mkdri'] } }],
@@ -47,7 +56,11 @@ describe.skipIf(pool === undefined)('isolators', () => {
         labels,
         app: { exec: ['/payload'], user: '0', group: '0', isolators },
       };
-      host.must('import', '--insecure-options=image', makeAci(host, manifest, fill));
+      const aci = makeAci(host, manifest, (rootfs) => {
+        fill(rootfs);
+        if (name === 'large') writeFileSync(path.join(rootfs, 'noise'), randomBytes(6 << 20));
+      });
+      host.must('import', '--insecure-options=image', aci);
     }
   });
   afterAll(() => {
@@ -214,6 +227,98 @@ describe.skipIf(pool === undefined)('isolators', () => {
           stderr: expect.stringContaining('was prepared already'),
         });
       host.must('rm', uuid);
+    });
+  });
+
+  describe('that are kernel parameters', () => {
+    it('are those of the pod, and the host keeps its own', () => {
+      const ofHost = readFileSync('/proc/sys/kernel/shmmni', 'utf8');
+      const set = ['--sysctl=kernel.shmmni=4001', '--sysctl=net.ipv4.ip_default_ttl=33'];
+      const done = tried(
+        ...set,
+        'payload',
+        '--',
+        '--cat',
+        '/proc/sys/kernel/shmmni',
+        '--cat',
+        '/proc/sys/net/ipv4/ip_default_ttl',
+      );
+      expect(done).toMatchObject({ status: 0, stdout: '4001\n33\n' });
+      expect(done.stderr).toBe('jetpack: note: the pod: enforced: os/unix/sysctl\n');
+      expect(readFileSync('/proc/sys/kernel/shmmni', 'utf8')).toBe(ofHost);
+    });
+
+    it.each([
+      ['vm.swappiness=1', 'it is the same for the whole host'],
+      ['kernel.core_pattern=x', 'it is the same for the whole host'],
+      ['kernel.hostname=x', 'try: --hostname=NAME'],
+      ['net/core=1', 'isolators[0].value["net/core"]: is not the name of a kernel parameter'],
+      ['kernel.shmmax=', 'isolators[0].value["kernel.shmmax"]: has no value'],
+    ])('are refused when they are not: %s', (sysctl, message) => {
+      const done = tried(`--sysctl=${sysctl}`, 'payload');
+      expect(done).toMatchObject({ status: 125, stdout: '' });
+      expect(done.stderr).toContain(message);
+    });
+
+    it('of the network are refused without a network of the own', () => {
+      const done = tried('--net=host', '--sysctl=net.core.somaxconn=5', 'payload');
+      expect(done.status).toBe(125);
+      expect(done.stderr).toContain('net.core.somaxconn, which cannot be enforced here');
+    });
+
+    it('that the kernel does not take fail the pod by name, and nothing is left of it', () => {
+      const before = host.traces();
+      const done = tried('--sysctl=kernel.sem=many', 'payload');
+      expect(done.status).toBe(125);
+      expect(done.stderr).toContain('cannot set the kernel parameter kernel.sem: Invalid argument');
+      expect(host.traces()).toEqual(before);
+    });
+  });
+
+  describe('that are a quota', () => {
+    it('stop an app that fills its root, and only that one', () => {
+      const done = host.jetpack([
+        ...['run', '--name=full', 'payload', '--disk-quota=8Mi', '--', '--fill', '/tmp/f', '20'],
+        ...['---', 'payload', '--name=other', '--', '--fill', '/tmp/f', '12'],
+      ]);
+      const wrote = (app: string) =>
+        /wrote (\d+) MiB: (.*)/.exec(host.must('logs', `full:${app}`))?.slice(1) ?? [];
+      expect(done.stderr).toBe('jetpack: note: app payload: enforced: jetpack/disk-quota\n');
+      const [mib, why] = wrote('payload');
+      expect(Number(mib)).toBeLessThan(9);
+      expect(why).toMatch(/Quota exceeded|Disk quota exceeded|No space left on device/);
+      expect(wrote('other')[0]).toBe('12');
+      host.must('rm', 'full');
+    });
+
+    it('smaller than the image are refused, and nothing is left', () => {
+      const before = host.traces();
+      expect(tried('payload', '--disk-quota=1Ki').stderr).toContain(
+        'value.limit: is less than 1Mi',
+      );
+      const done = tried('large', '--disk-quota=2Mi');
+      expect(done.status).toBe(125);
+      expect(done.stderr).toContain('the image alone is larger');
+      expect(host.traces()).toEqual(before);
+    });
+  });
+
+  describe('that name a security module', () => {
+    it.each([
+      ['os/linux/apparmor-profile={"profile":"there-is-no-such"}', /without AppArmor|not loaded/],
+      [
+        'os/linux/selinux-context={"user":"a","role":"b","type":"c","level":"s0"}',
+        /without SELinux|label/,
+      ],
+    ])('are refused where the host cannot: %s', (isolator, why) => {
+      for (const words of [
+        ['payload', `--isolator=${isolator}`],
+        [`--pod-isolator=${isolator}`, 'payload'],
+      ]) {
+        const done = tried(...words);
+        expect(done).toMatchObject({ status: 125, stdout: '' });
+        expect(done.stderr).toMatch(why);
+      }
     });
   });
 

@@ -23,6 +23,7 @@
  *     --burn MS           compute for so many milliseconds of processor time
  *     --alloc-child MIB   a child touches that much memory; its wait status is told
  *     --fill PATH MIB     `wrote N MiB` of random bytes to PATH, and the errno that stopped it
+ *     --cat PATH          the bytes of a file
  *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout
  * open
  */
@@ -421,10 +422,26 @@ static void fill(const char *path, int mib) {
             seed ^= seed << 17;
             block[i] = seed;
         }
-        if (write(fd, block, sizeof block) != (ssize_t)sizeof block || fsync(fd) < 0)
+        ssize_t n = 0;
+        for (size_t at = 0; n >= 0 && at<sizeof block; at += n> 0 ? (size_t)n : 0)
+            n = write(fd, (char *)block + at, sizeof block - at);
+        if (n < 0 || fsync(fd) < 0)
             break;
     }
     printf("wrote %d MiB: %s\n", done, strerror(errno));
+    fflush(stdout);
+}
+
+static void cat(const char *path) {
+    char chunk[4096];
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && (n = read(fd, chunk, sizeof chunk)) > 0)
+        fwrite(chunk, 1, (size_t)n, stdout);
+    if (fd < 0)
+        printf("%s: %s\n", path, strerror(errno));
+    else
+        close(fd);
     fflush(stdout);
 }
 
@@ -479,6 +496,8 @@ static int act(char **argv, char **all) {
         write_file(value);
     else if (strcmp(mode, "--try") == 0)
         try_call(value);
+    else if (strcmp(mode, "--cat") == 0)
+        cat(value);
     else if (strcmp(mode, "--fork") == 0)
         fork_many(n);
     else if (strcmp(mode, "--burn") == 0)

@@ -8,6 +8,7 @@ plan_of plain /bin/true >/dev/null
 rich_pod() {
     rec cgroup /sys/fs/cgroup/x
     rec cgroup-set memory.max 1000
+    rec sysctl net.core.somaxconn 5
     rec metadata 1104 999 995 1
     rec reap /bin/a b c
     rec remove /bin/d
@@ -15,6 +16,7 @@ rich_pod() {
 rich_app() {
     rec seccomp /f
     rec oom-score-adj -5
+    rec exec-label apparmor web
     rec cgroup-set pids.max 5
     rec mask /a
     rec readonly /b

@@ -148,6 +148,12 @@ static void test_good(void) {
     ok(plan_with(NULL, NULL, NULL, NULL, NULL, "mount|bind|/a|/b|ro,rec,nosuid") &&
            plan.apps[0]->mounts->flags == (PLAN_RO | PLAN_REC | PLAN_NOSUID),
        "the options of a mount are read");
+    ok(plan.apps[0]->label == NULL &&
+           plan_with(NULL, NULL, NULL, NULL, NULL, "exec-label|selinux|a:b:c:s0") &&
+           plan.apps[0]->label_selinux && strcmp(plan.apps[0]->label, "a:b:c:s0") == 0 &&
+           plan_with(NULL, NULL, NULL, NULL, NULL, "exec-label|apparmor|x y") &&
+           !plan.apps[0]->label_selinux && strcmp(plan.apps[0]->label, "x y") == 0,
+       "labels are read");
     ok(plan.apps[0]->restart == RESTART_NO &&
            plan_with(NULL, NULL, NULL, NULL, NULL, "restart|on-failure|7") &&
            plan.apps[0]->restart == RESTART_ON_FAILURE && plan.apps[0]->restart_max == 7 &&
@@ -235,6 +241,33 @@ static void test_pod_keys(void) {
            plan.metadata_port == 1104 && plan.metadata_uid == 999 && plan.metadata_gid == 995 &&
            plan.metadata_warn,
        "the metadata service");
+    static const char *const no_sysctl[] = {"sysctl|kernel.hostname|x",
+                                            "sysctl|kernel.shmmax",
+                                            "sysctl|kernel.shmmaxx|1",
+                                            "sysctl|vm.swappiness|1",
+                                            "sysctl|fs.mqueue.|1",
+                                            "sysctl|fs.mqueue|1",
+                                            "sysctl|net.|1",
+                                            "sysctl|net..x|1",
+                                            "sysctl|net.ipv4/../x|1",
+                                            "sysctl|net.a/b|1",
+                                            "sysctl|.net.a|1",
+                                            "sysctl|fs.mqueue...core|1",
+                                            "sysctl|kernel.core_pattern|x",
+                                            "sysctl|net.ipv4.conf.eth0. |1",
+                                            "sysctl||1"};
+    for (size_t i = 0; i < sizeof no_sysctl / sizeof no_sysctl[0]; i++)
+        refused(plan_with(NULL, NULL, NULL, NULL, no_sysctl[i], NULL), 9, "sysctl", no_sysctl[i]);
+    ok(plan_with(NULL, NULL, NULL, NULL, "sysctl|net.ipv4.conf.a-B_0.x|1 2", NULL) &&
+           strcmp(plan.sysctls->key, "net.ipv4.conf.a-B_0.x") == 0 &&
+           strcmp(plan.sysctls->value, "1 2") == 0 && plan.sysctls->next == NULL,
+       "a kernel parameter");
+    ok(plan_with("net|host", NULL, NULL, NULL, "sysctl|fs.mqueue.msg_max|5", NULL),
+       "one of the ipc namespace, on the host's network");
+    refused(plan_with("net|host", NULL, NULL, NULL, "sysctl|net.core.somaxconn|5", NULL), 0,
+            "sysctl", "one of the host's network");
+    refused(plan_with("net|ns|/run/netns/a", NULL, NULL, NULL, "sysctl|net.core.somaxconn|5", NULL),
+            0, "sysctl", "one of another's network");
     refused(plan_with(NULL, NULL, NULL, NULL, "reap|relative", NULL), 9, "reap",
             "a relative command");
     refused(plan_with(NULL, NULL, NULL, NULL, "jetpack-plan|1", NULL), 9, "jetpack-plan",
@@ -279,6 +312,9 @@ static void test_app_keys(void) {
         {"oom-score-adj|1001", "a score out of range"},
         {"oom-score-adj|-0", "minus zero"},
         {"oom-score-adj|--1", "two signs"},
+        {"exec-label|tomoyo|x", "an unknown security module"},
+        {"exec-label|selinux|", "an empty label"},
+        {"exec-label|apparmor", "a security module without a label"},
         {"mask|x", "a relative mask"},
         {"readonly|/a/", "a readonly path with a slash"},
         {"mount|tmpfs|/a|/b|-", "an unknown kind of mount"},

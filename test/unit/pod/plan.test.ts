@@ -92,6 +92,18 @@ describe('the plan file', () => {
     expect(records.some(([key]) => key === 'pre-start' || key === 'oom-score-adj')).toBe(false);
   });
 
+  it('holds kernel parameters and labels where there are some', () => {
+    const records = decode(
+      encodePlan({
+        ...plan,
+        sysctls: [['kernel.sem', '1 2 3 4']],
+        apps: [{ ...app, execLabel: { module: 'apparmor', label: 'web' } }],
+      }),
+    );
+    expect(records).toContainEqual(['sysctl', 'kernel.sem', '1 2 3 4']);
+    expect(records).toContainEqual(['exec-label', 'apparmor', 'web']);
+  });
+
   it('survives any argument without NUL', () => {
     const text = fc
       .string({ unit: 'binary' })

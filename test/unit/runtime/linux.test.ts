@@ -11,6 +11,10 @@ const app = (list: unknown[] = [], isolation = whole) => ({
   app: { user: '0', group: '0', isolators: list } as never,
   at: 'apps[0].app.isolators',
   isolation,
+  network: { kind: 'none' } as const,
+  podIsolators: [],
+  alone: true,
+  hostPaths: [],
 });
 
 describe('capabilities', () => {
