@@ -26,7 +26,7 @@
 #define REQUEST_MAX 4096
 #define OUTPUT_MAX 65536
 
-enum mode { FREE, REQUEST, WAIT, ATTACHED, CLOSING };
+enum mode { FREE, REQUEST, WAIT, WAIT_READY, ATTACHED, CLOSING };
 
 struct connection {
     enum mode mode;
@@ -141,6 +141,15 @@ static void do_wait(struct connection *c) {
     c->deadline = 0;
 }
 
+static void do_wait_ready(struct connection *c) {
+    if (pod->ready.tv_sec != 0) {
+        answer_and_close(c, "ready\n");
+        return;
+    }
+    c->mode = WAIT_READY;
+    c->deadline = 0;
+}
+
 static void do_attach(struct connection *c, unsigned app) {
     c->mode = ATTACHED;
     c->app = app;
@@ -174,6 +183,8 @@ static void obey(struct connection *c, char *line) {
         do_status(c);
     } else if (n == 1 && strcmp(w[0], "wait") == 0) {
         do_wait(c);
+    } else if (n == 1 && strcmp(w[0], "wait-ready") == 0) {
+        do_wait_ready(c);
     } else if (n == 2 && strcmp(w[0], "stop") == 0) {
         if (!number_parse(w[1], 86400000, &number)) {
             answer_and_close(c, "error the time is not a number of milliseconds\n");
@@ -271,7 +282,7 @@ static void on_connection(unsigned which, short events) {
         read_request(c);
     else if (c->mode == ATTACHED && (events & POLLIN) != 0)
         read_frames(c);
-    else if (c->mode == WAIT && (events & POLLIN) != 0) {
+    else if ((c->mode == WAIT || c->mode == WAIT_READY) && (events & POLLIN) != 0) {
         char nothing[64];
         ssize_t n = recv(c->fd, nothing, sizeof nothing, MSG_DONTWAIT);
         c->heard_end = n == 0;
@@ -353,8 +364,15 @@ void control_pod_exited(int exit) {
     struct text t = TEXT_ON(line);
     text_pair_num(&t, "exit", (uint64_t)exit);
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
-        if (connections[i].mode == WAIT)
+        if (connections[i].mode == WAIT || connections[i].mode == WAIT_READY)
             answer_and_close(&connections[i], line);
+    }
+}
+
+void control_pod_ready(void) {
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        if (connections[i].mode == WAIT_READY)
+            answer_and_close(&connections[i], "ready\n");
     }
 }
 

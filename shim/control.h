@@ -22,6 +22,8 @@ void control_output(unsigned app, unsigned stream, const char *bytes, size_t n);
 void control_app_exited(unsigned app, int exit);
 /* The final files are written: `exit=N` to all who wait. */
 void control_pod_exited(int exit);
+/* The pod is ready: those who waited for it are told. */
+void control_pod_ready(void);
 /* Every answer is on its way, or its client gave up. */
 bool control_idle(void);
 void control_close_all(void);

@@ -148,3 +148,44 @@ int fd_receive(int socket, void *bytes, size_t n, int *fd, pid_t *pid) {
         return 0;
     return (size_t)got == n ? 1 : -EPROTO;
 }
+
+static void close_rights(const struct cmsghdr *c) {
+    const unsigned char *data = CMSG_DATA(c);
+    size_t room = c->cmsg_len - (size_t)(data - (const unsigned char *)c);
+    for (size_t at = 0; at + sizeof(int) <= room; at += sizeof(int)) {
+        int fd;
+        memcpy(&fd, data + at, sizeof fd);
+        fd_close(&fd);
+    }
+}
+
+ssize_t fd_receive_datagram(int socket, void *bytes, size_t n, pid_t *pid) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {bytes, n};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    ssize_t got;
+    *pid = 0;
+    do {
+        got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return -errno;
+    for (struct cmsghdr *c = first_header(&message); c != NULL; c = next_header(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        if (c->cmsg_type == SCM_RIGHTS) {
+            close_rights(c);
+        } else if (c->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred who;
+            memcpy(&who, CMSG_DATA(c), sizeof who);
+            *pid = who.pid;
+        }
+    }
+    return (message.msg_flags & MSG_TRUNC) != 0 ? -EMSGSIZE : got;
+}

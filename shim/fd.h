@@ -23,6 +23,11 @@ int fd_send(int socket, const void *bytes, size_t n, int fd);
  * (both optional) become what came along, else -1 and 0.
  */
 int fd_receive(int socket, void *bytes, size_t n, int *fd, pid_t *pid);
+/*
+ * One datagram, without waiting: its length, or -errno (-EMSGSIZE: it was longer). *pid is its
+ * sender in our namespace, 0: none of ours. Descriptors that come along are closed.
+ */
+ssize_t fd_receive_datagram(int socket, void *bytes, size_t n, pid_t *pid);
 /* As fd_send, with the credentials (pid, 0, 0): only for the superuser. */
 int fd_send_pid(int socket, const void *bytes, size_t n, pid_t pid);
 

@@ -7,6 +7,7 @@
  *     jetpack-shim attach [--tty] [--json] DIR APP
  *     jetpack-shim xattr-apply DIR
  *     jetpack-shim xattr-dump DIR
+ *     jetpack-shim hold
  *     jetpack-shim version
  *
  * PLAN.md describes each. Exit status: 125 for a wrong usage, and what each command says.
@@ -19,6 +20,7 @@
 #include "fd.h"
 #include "linux/enter.h"
 #include "linux/metadata-relay.h"
+#include "linux/given.h"
 #include "linux/self.h"
 #include "linux/xattr.h"
 #include "plan-values.h"
@@ -178,6 +180,8 @@ int main(int argc, char **argv) {
     static struct problem problem;
     if (argc < 2)
         return usage("name a command", NULL);
+    if (strcmp(argv[1], "hold") == 0)
+        given_hold(); /* before its descriptors are closed */
     int r = self_prepare(argv);
     if (r < 0) {
         problem_set(&problem, EXIT_SHIM, "self", "cannot make a copy of this program in memory",

@@ -52,6 +52,8 @@ enum key {
     KEY_POST_STOP,
     KEY_STOP_SIGNAL,
     KEY_RESTART,
+    KEY_NOTIFY,
+    KEY_LISTEN,
     KEY_COUNT
 };
 
@@ -97,6 +99,8 @@ static const struct rule {
     [KEY_POST_STOP] = {"post-stop", true, 1, PLAN_FIELDS_MAX, 0, 1},
     [KEY_STOP_SIGNAL] = {"stop-signal", true, 1, 1, 1, 1},
     [KEY_RESTART] = {"restart", true, 1, 2, 0, 1},
+    [KEY_NOTIFY] = {"notify", true, 1, 1, 0, 1},
+    [KEY_LISTEN] = {"listen", true, 3, 3, 0, PLAN_LISTEN_MAX},
 };
 
 struct frame {
@@ -186,6 +190,7 @@ struct builder {
     struct plan_sysctl **sysctl;
     struct plan_item **mask, **readonly;
     struct plan_mount **mount;
+    struct plan_listen **listen;
     struct plan_command **reap, **remove;
 };
 
@@ -291,6 +296,27 @@ static const char *mount_record(struct builder *b, const char *kind) {
     m->target = target;
     *b->mount = m;
     b->mount = &m->next;
+    return NULL;
+}
+
+static const char *listen_record(struct builder *b, const char *name) {
+    const char *protocol = name + strlen(name) + 1;
+    const char *port = protocol + strlen(protocol) + 1;
+    uint64_t n;
+    struct plan_listen *l = take(b, sizeof *l);
+    if (l == NULL)
+        return "the arena is too small";
+    if (!value_name(name))
+        return "the port's name is not an AC Name";
+    l->udp = strcmp(protocol, "udp") == 0;
+    if (!l->udp && strcmp(protocol, "tcp") != 0)
+        return "not `tcp` or `udp`";
+    if (!number_parse(port, 65535, &n) || n == 0)
+        return "the port is not a number from 1 to 65535";
+    l->name = name;
+    l->port = (uint16_t)n;
+    *b->listen = l;
+    b->listen = &l->next;
     return NULL;
 }
 
@@ -491,6 +517,10 @@ static const char *app_record(struct builder *b, enum key key, const struct fram
         return value[0] != '\0' ? words(b, f, &a->pre_start) : "the program's name is empty";
     case KEY_POST_STOP:
         return value[0] != '\0' ? words(b, f, &a->post_stop) : "the program's name is empty";
+    case KEY_NOTIFY:
+        return value_bool(value, &a->notify) ? NULL : "not 0 or 1";
+    case KEY_LISTEN:
+        return listen_record(b, value);
     case KEY_STOP_SIGNAL:
         return value_integer(value, 1, 64, &a->stop_signal) ? NULL : "not a number from 1 to 64";
     case KEY_RESTART:
@@ -533,6 +563,7 @@ static const char *open_app(struct builder *b, const char *name) {
     b->mask = &b->app->masks;
     b->readonly = &b->app->readonly;
     b->mount = &b->app->mounts;
+    b->listen = &b->app->listen;
     b->plan->apps[b->plan->app_count++] = b->app;
     return NULL;
 }

@@ -20,6 +20,7 @@
 #define PLAN_FIELDS_MAX 4096u
 #define PLAN_APPS_MAX 64u
 #define PLAN_GROUPS_MAX 64u
+#define PLAN_LISTEN_MAX 64u
 
 struct plan_error {
     unsigned record;
@@ -54,6 +55,14 @@ struct plan_item {
 struct plan_command {
     struct plan_command *next;
     struct plan_words argv;
+};
+
+/* A listening socket that the app expects to be given. */
+struct plan_listen {
+    struct plan_listen *next;
+    const char *name; /* of the port */
+    bool udp;         /* else tcp */
+    uint16_t port;
 };
 
 enum plan_source { PLAN_DIR, PLAN_ZFS };
@@ -108,6 +117,8 @@ struct plan_app {
     int stop_signal;
     enum plan_restart restart;
     unsigned restart_max; /* in a row; 0: no limit */
+    bool notify;          /* it tells by sd_notify(3) when it is ready */
+    struct plan_listen *listen;
 };
 
 struct plan {

@@ -180,6 +180,7 @@ void pod_status_text(const struct pod *pod, struct text *t) {
     text_pair_num(t, "supervisor", (uint64_t)pod->supervisor);
     text_pair_num(t, "init", (uint64_t)pod->init);
     pair_time(t, "started", pod->started);
+    pair_time(t, "ready", pod->ready);
     pair_time(t, "finished", pod->finished);
     if (pod->exit >= 0)
         text_pair_num(t, "exit", (uint64_t)pod->exit);
@@ -192,6 +193,7 @@ void pod_app_text(const struct app_run *run, struct text *t) {
     if (run->pid > 0 && run->state != APP_WAITING)
         text_pair_num(t, "pid", (uint64_t)run->pid);
     pair_time(t, "started", run->started);
+    pair_time(t, "ready", run->ready);
     if (run->state != APP_RUNNING)
         pair_time(t, "finished", run->finished);
     if (run->starts > 1)

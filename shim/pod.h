@@ -23,6 +23,7 @@ struct app_run {
     enum app_state state;
     pid_t pid;
     struct timespec started, finished;
+    struct timespec ready; /* zero: not yet */
     int exit;
     int signal;
     unsigned starts;
@@ -41,8 +42,9 @@ struct pod {
     pid_t supervisor, init;
     char boot[40];
     struct timespec started, finished;
-    int exit;             /* -1 while it runs */
-    struct app_run *apps; /* as many as the plan has */
+    struct timespec ready; /* zero: not yet */
+    int exit;              /* -1 while it runs */
+    struct app_run *apps;  /* as many as the plan has */
 };
 
 /* Names of the markers, in the order of a pod's life. */

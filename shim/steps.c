@@ -41,6 +41,7 @@ static const struct step_text {
                              NULL},
     [STEP_MASK] = {"MASK_FAILED", "cannot hide", NULL},
     [STEP_READONLY] = {"READONLY_FAILED", "cannot make read-only", NULL},
+    [STEP_NOTIFY] = {"NOTIFY_FAILED", "cannot make the socket /dev/notify", NULL},
     [STEP_PIVOT] = {"PIVOT_FAILED", "cannot enter the root", NULL},
     [STEP_CGROUP] = {"CGROUP_FAILED", "cannot use the pod's cgroup", NULL},
     [STEP_TTY] = {"TTY_FAILED", "cannot make the pod's terminal", NULL},

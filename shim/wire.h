@@ -45,6 +45,7 @@ enum wire_step {
     STEP_MOUNT_REPLACES, /* a note: the image has a file where the volume's folder goes */
     STEP_MASK,           /* index: n-th record */
     STEP_READONLY,
+    STEP_NOTIFY, /* the socket of sd_notify(3) in the app's /dev */
     STEP_PIVOT,
     STEP_CGROUP,
     STEP_TTY,

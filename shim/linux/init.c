@@ -28,6 +28,9 @@
 #include "../report.h"
 #include "context.h"
 #include "metadata.h"
+#include "given.h"
+#include "listen.h"
+#include "notify.h"
 #include "self.h"
 #include "sys.h"
 #include "sysctl.h"
@@ -67,9 +70,15 @@ static void sort(int *list, size_t n) {
 
 /* Closes whatever belongs to the supervisor: its log files, sockets, terminal, folders. */
 static void keep_own_files(void) {
-    int keep[4 + PLAN_APPS_MAX * 4]; /* on the stack, which trim() gives back */
+    int keep[4 + PLAN_APPS_MAX * 4 + GIVEN_MAX]; /* on the stack, which trim() gives back */
     size_t n = 0;
     keep[n++] = self->channel;
+    if (self->notices >= 0)
+        keep[n++] = self->notices;
+    for (unsigned i = 0; i < given.sockets; i++) {
+        if (listen_is_wanted(self->plan, self->apps, GIVEN_FIRST + (int)i))
+            keep[n++] = GIVEN_FIRST + (int)i;
+    }
     for (size_t i = 0; i < self->plan->app_count; i++) {
         const struct init_app *a = &self->apps[i];
         const int all[4] = {a->in, a->out, a->err, a->cgroup};
@@ -136,7 +145,9 @@ static void build_contexts(void) {
         building = i;
         task_check(context_build(self->plan->apps[i], self->tty, tell_note, &t->context, &problem),
                    i, &problem);
-        int r = sys_setns(own, CLONE_NEWNS);
+        int r = notify_bind(i);
+        task_check(r == 0 || problem_at(&problem, STEP_NOTIFY, 0, r), i, &problem);
+        r = sys_setns(own, CLONE_NEWNS);
         task_check(r == 0 || problem_at(&problem, STEP_NAMESPACE, 0, r), i, &problem);
     }
     fd_close(&own);
@@ -162,8 +173,10 @@ static void wait_for_something(int signals) {
         }
     }
     long long deadline = tasks_deadline();
-    if (poll(set, n, deadline == 0 ? -1 : poller_left(deadline)) < 0)
+    nfds_t notices = notify_watch(set + n);
+    if (poll(set, n + notices, deadline == 0 ? -1 : poller_left(deadline)) < 0)
         return;
+    notify_hear(set + n, notices);
     for (nfds_t i = 2; i < n; i++) {
         if (set[i].revents != 0 && tasks[owner[i]].report == set[i].fd)
             task_hear(owner[i]);
@@ -185,7 +198,8 @@ _Noreturn void init_main(const struct init *init) {
     sigset_t children;
     self = init;
     tasks_init(init);
-    watch.set = keep_room((2 + init->plan->app_count) * sizeof *watch.set);
+    notify_init(init->plan, init->notices);
+    watch.set = keep_room((2 + 2 * init->plan->app_count) * sizeof *watch.set);
     watch.owner = keep_room((2 + init->plan->app_count) * sizeof *watch.owner);
     watch_supervisor();
     join_network();
@@ -212,8 +226,10 @@ _Noreturn void init_main(const struct init *init) {
     }
     for (;;) {
         tasks_advance();
-        if (tasks_done())
+        if (tasks_done()) {
+            notify_hear_all();
             _exit(0);
+        }
         wait_for_something(signals);
         tasks_reap();
     }

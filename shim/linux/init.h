@@ -9,17 +9,26 @@
 
 #include "../plan.h"
 
+/* A listening socket for an app, under the name of its port. */
+struct listen_socket {
+    int fd;
+    const char *name;
+};
+
 /* What an app gets from the supervisor. All descriptors are above 2 and CLOEXEC, or -1. */
 struct init_app {
     const struct sock_fprog *filter; /* or NULL */
     int in, out, err;                /* the app's ends of the pipes */
     int cgroup;                      /* its folder in the unified hierarchy */
+    struct listen_socket *sockets;   /* in the order in which the app gets them */
+    unsigned socket_count;
 };
 
 struct init {
     const struct plan *plan;
     int channel; /* SOCK_SEQPACKET to the supervisor */
     int netns;   /* the network namespace to join, or -1 */
+    int notices; /* SOCK_SEQPACKET to the supervisor (notify.h), or -1 */
     bool tty;
     struct init_app *apps; /* as many as the plan has */
 };

@@ -26,6 +26,8 @@
 #include "../text.h"
 #include "context.h"
 #include "credentials.h"
+#include "given.h"
+#include "notify.h"
 #include "sys.h"
 #include "users.h"
 
@@ -184,26 +186,75 @@ static const char *env_get(char *const *env, const char *name) {
     return NULL;
 }
 
-/* The plan's environment and, if wanted, what passwd says; in static room. */
+/* Room for what is added to the plan's environment; the names of the sockets take the most. */
+struct additions {
+    char passwd[4][640];
+    char fds[32];
+    char pid[32];
+    char names[16 + GIVEN_MAX * 64];
+};
+
+static bool is_named(const char *pair, const char *const *names) {
+    for (; *names != NULL; names++) {
+        size_t n = strlen(*names);
+        if (strncmp(pair, *names, n) == 0 && pair[n] == '=')
+            return true;
+    }
+    return false;
+}
+
+static char *number_pair(char *room, size_t size, const char *name, uint64_t n) {
+    struct text t = {room, size, 0, false};
+    text_str(&t, name);
+    text_num(&t, n);
+    return room;
+}
+
+static char *names_pair(char *room, size_t size, const struct launch *l) {
+    struct text t = {room, size, 0, false};
+    text_str(&t, "LISTEN_FDNAMES=");
+    for (unsigned i = 0; i < l->socket_count; i++) {
+        text_str(&t, i > 0 ? ":" : "");
+        text_str(&t, l->sockets[i].name);
+    }
+    return room;
+}
+
+/* The plan's environment, what passwd says if that is wanted, and what goes with sockets and
+ * readiness: that is ours to say, whatever the plan has. In static room. */
 static char **environment(const struct launch *l, const struct identity *id) {
-    static char *env[PLAN_FIELDS_MAX + 8];
-    static char room[4][640];
+    static char *env[PLAN_FIELDS_MAX + 12];
+    static struct additions room;
+    static const char *const of_sockets[] = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", NULL};
+    static const char *const of_notify[] = {"NOTIFY_SOCKET", NULL};
     const struct {
         const char *name;
         const char *value;
     } extra[4] = {
         {"USER", id->name}, {"LOGNAME", id->name}, {"HOME", id->home}, {"SHELL", id->shell}};
     size_t n = 0;
-    for (size_t i = 0; i < l->env.n && n < PLAN_FIELDS_MAX; i++)
+    for (size_t i = 0; i < l->env.n && n < PLAN_FIELDS_MAX; i++) {
+        if ((l->socket_count > 0 && is_named(l->env.v[i], of_sockets)) ||
+            (l->notify && is_named(l->env.v[i], of_notify)))
+            continue;
         env[n++] = l->env.v[i];
+    }
     for (size_t i = 0; l->app->passwd_env && i < 4; i++) {
         if (extra[i].value[0] == '\0' || env_get(env, extra[i].name) != NULL)
             continue;
-        struct text t = TEXT_ON(room[i]);
+        struct text t = TEXT_ON(room.passwd[i]);
         text_str(&t, extra[i].name);
         text_str(&t, "=");
         text_str(&t, extra[i].value);
-        env[n++] = room[i];
+        env[n++] = room.passwd[i];
+    }
+    if (l->notify)
+        env[n++] = (char *)(uintptr_t) "NOTIFY_SOCKET=" NOTIFY_PATH;
+    if (l->socket_count > 0) {
+        env[n++] = number_pair(room.fds, sizeof room.fds, "LISTEN_FDS=", l->socket_count);
+        /* The number that the process has for itself: that of the pod's namespace. */
+        env[n++] = number_pair(room.pid, sizeof room.pid, "LISTEN_PID=", (uint64_t)getpid());
+        env[n++] = names_pair(room.names, sizeof room.names, l);
     }
     env[n] = NULL;
     return env;
@@ -252,27 +303,46 @@ static void reset_signals(void) {
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The app's sockets become 3 and following; `report` makes room. */
+static bool place_sockets(const struct launch *l, int *report, struct wire *problem) {
+    const int aside = GIVEN_FIRST + GIVEN_MAX;
+    int from[GIVEN_MAX];
+    if (l->socket_count == 0)
+        return true;
+    int r = fcntl(*report, F_DUPFD_CLOEXEC, aside);
+    if (r >= 0)
+        *report = r;
+    for (unsigned i = 0; r >= 0 && i < l->socket_count; i++)
+        r = from[i] = fcntl(l->sockets[i].fd, F_DUPFD_CLOEXEC, aside);
+    for (unsigned i = 0; r >= 0 && i < l->socket_count; i++)
+        r = dup2(from[i], GIVEN_FIRST + (int)i); /* without CLOEXEC */
+    return r >= 0 || problem_at(problem, STEP_SESSION, 0, errno);
+}
+
 /*
  * From here on words of the image are resolved: its working directory, its program, the files that
  * tell users. What is open and leads out of its root must be closed by now, or
- * /proc/self/fd/N would be a way to the host (CVE-2024-21626).
+ * /proc/self/fd/N would be a way to the host (CVE-2024-21626). The app's sockets lead nowhere.
  */
 static bool only_report(const struct launch *l, struct wire *problem) {
     unsigned report = (unsigned)l->report;
-    int r = report > 3 ? sys_close_range(3, report - 1, 0) : 0;
+    unsigned first = GIVEN_FIRST + l->socket_count;
+    int r = report > first ? sys_close_range(first, report - 1, 0) : 0;
     if (r == 0)
         r = sys_close_range(report + 1, ~0u, 0);
     return r == 0 || problem_at(problem, STEP_SESSION, 0, r);
 }
 
-_Noreturn void launch(const struct launch *l) {
+_Noreturn void launch(const struct launch *given_launch) {
     struct wire problem = {0};
+    struct launch own = *given_launch;
+    const struct launch *l = &own;
     struct identity id;
     static char room[4096 + 256];
     const char *program = NULL;
-    if (!join(l, &problem) || !stdio(l, &problem) || !only_report(l, &problem) ||
-        !limits(l->app, &problem) || !exec_label(l->app, &problem) || !names(l, &id, &problem) ||
-        !hand_over_stdio(l, &id, &problem))
+    if (!join(l, &problem) || !stdio(l, &problem) || !place_sockets(l, &own.report, &problem) ||
+        !only_report(l, &problem) || !limits(l->app, &problem) || !exec_label(l->app, &problem) ||
+        !names(l, &id, &problem) || !hand_over_stdio(l, &id, &problem))
         give_up(l, &problem);
     char **env = environment(l, &id);
     struct plan_words argv = l->argv;
@@ -295,7 +365,7 @@ _Noreturn void launch(const struct launch *l) {
         give_up(l, &problem);
     }
     /* Everything else was born CLOEXEC; this holds even for what a library might have left. */
-    (void)sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)sys_close_range(GIVEN_FIRST + l->socket_count, ~0u, CLOSE_RANGE_CLOEXEC);
     reset_signals();
     if (!credentials_drop(l->app, &id, l->cwd, l->filter, l->die_with_parent, &problem))
         give_up(l, &problem);

@@ -12,6 +12,7 @@
 
 #include "../plan.h"
 #include "../wire.h"
+#include "init.h"
 
 struct launch {
     const struct plan_app *app;
@@ -33,6 +34,9 @@ struct launch {
     int send_master;
     bool controlling; /* the terminal controls the new session */
     bool die_with_parent;
+    bool notify; /* it finds the socket of sd_notify(3) in its environment */
+    const struct listen_socket *sockets; /* become 3 and following, with sd_listen_fds(3) */
+    unsigned socket_count;
     int report; /* CLOEXEC: a struct wire when it fails, the end of the file when it became the
                    program */
 };

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,6 +21,7 @@
 
 #include "../fd.h"
 #include "../keep.h"
+#include "given.h"
 #include "sys.h"
 
 #ifndef MFD_EXEC
@@ -79,8 +81,7 @@ static int copy_to(int from, int to) {
     return fcntl(to, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 
-static int become_copy(char **argv) {
-    static char *const no_env[] = {NULL};
+static int become_copy(char **argv, char **env) {
     int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (own < 0)
         return -errno;
@@ -95,7 +96,7 @@ static int become_copy(char **argv) {
     int r = copy < 0 ? -errno : copy_to(own, copy);
     fd_close(&own);
     if (r == 0) {
-        fexecve(copy, argv, no_env);
+        fexecve(copy, argv, env);
         r = -errno;
     }
     fd_close(&copy);
@@ -119,14 +120,18 @@ void self_forget(const char *name) {
 }
 
 int self_prepare(char **argv) {
+    static char *no_env[] = {NULL};
+    bool run = argv[1] != NULL && strcmp(argv[1], "run") == 0;
     own_argv = argv;
     int r = repair_stdio();
     if (r == 0)
-        r = sys_close_range(3, ~0u, 0);
+        r = run ? given_take() : given_nothing();
     repair_signals();
     repair_limits();
     if (r == 0)
-        r = become_copy(argv);
+        r = become_copy(argv, run ? given_env() : no_env);
+    if (r == 0)
+        r = given_settle();
     if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         r = -errno;
     if (r == 0) /* execve(2) of a descriptor names the process after it */

@@ -8,8 +8,9 @@
  * Repairs what execve(2) from Node leaves: ignored signals, a signal mask, O_NONBLOCK on 0 to 2,
  * missing 0 to 2, a raised soft limit of open files, stray descriptors. Then becomes a sealed copy
  * of itself in memory, so that nothing in a pod can ever open the host's binary for writing through
- * /proc/PID/exe (CVE-2019-5736), and is not dumpable. The copy has no environment: nothing of the
- * host's can get into a pod by accident. Returns in the copy. 0 or -errno.
+ * /proc/PID/exe (CVE-2019-5736), and is not dumpable. The copy has no environment, but for what
+ * given.h tells of `run`: nothing of the host's can get into a pod by accident. Returns in the
+ * copy. 0 or -errno.
  */
 int self_prepare(char **argv);
 

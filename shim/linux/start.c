@@ -19,8 +19,10 @@
 #include "../text.h"
 #include "cgroup.h"
 #include "credentials.h"
+#include "listen.h"
 #include "netns.h"
 #include "own.h"
+#include "readiness.h"
 #include "sys.h"
 
 bool start_catch_signals(void) {
@@ -94,7 +96,23 @@ static void close_init_ends(void) {
     }
     fd_close(&own.init.channel);
     fd_close(&own.init.netns);
+    fd_close(&own.init.notices);
+    listen_close();
     fd_close(&own.cgroups.init);
+}
+
+/* Only where some app tells when it is ready. */
+static bool make_notices(struct problem *problem) {
+    int pair[2] = {-1, -1};
+    bool wanted = false;
+    for (unsigned i = 0; i < own.plan.app_count; i++)
+        wanted = wanted || own.plan.apps[i]->notify;
+    own.init.notices = -1;
+    if (wanted && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return fail(problem, "SOCKET_FAILED", "cannot make a socket", errno);
+    own.init.notices = pair[1];
+    readiness_init(&own.pod, pair[0], own.options.json);
+    return true;
 }
 
 static bool start_init(struct problem *problem) {
@@ -159,7 +177,7 @@ bool start_set_up(struct problem *problem) {
         return false;
     if (!start_catch_signals())
         return fail(problem, "SIGNAL_FAILED", "cannot catch signals", errno);
-    if (!start_init(problem))
+    if (!make_notices(problem) || !start_init(problem))
         return false;
     r = pod_write_status(&own.pod);
     for (unsigned i = 0; r == 0 && i < own.plan.app_count; i++)

@@ -31,7 +31,9 @@
 #include "cgroup.h"
 #include "filters.h"
 #include "metadata.h"
+#include "listen.h"
 #include "own.h"
+#include "readiness.h"
 #include "trim.h"
 
 #define KILL_AGAIN_MS 1000
@@ -66,6 +68,7 @@ void supervisor_stop(unsigned grace_ms) {
     if (!stopping || grace_ms > 0)
         tell_init(WIRE_STOP, WIRE_ALL, (int)grace_ms);
     stopping = true;
+    readiness_stopping();
 }
 
 static void app_failed(int exit) {
@@ -83,6 +86,7 @@ static void on_started(unsigned index, pid_t pid) {
     run->pid = pid;
     run->starts++;
     clock_gettime(CLOCK_REALTIME, &run->started);
+    readiness_app_started(index);
     (void)pod_write_app(&own.pod, index);
     if (run->starts == 1 && ++started == own.plan.app_count) {
         detach_ready();
@@ -270,6 +274,7 @@ static void round_once(void) {
     streams_watch();
     control_watch();
     metadata_watch();
+    readiness_watch();
     poller_round();
 }
 
@@ -278,6 +283,7 @@ static void supervise(void) {
         round_once();
     while (own.channel >= 0 && hear_init())
         continue;
+    readiness_end();
     fd_close(&own.channel);
     kill_at = 0;
     /* What the apps wrote last is in the pipes; a slow terminal may keep it there for now. */
@@ -370,6 +376,8 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
                     "run it with --detach, and attach to one of its apps");
         return refuse(&problem);
     }
+    if (!listen_assign(&own.plan, own.init.apps, own.options.json, &problem))
+        return refuse(&problem);
     int code = own.options.detach ? detach_fork(own.plan.uuid, own.options.json) : -1;
     if (code >= 0)
         return code; /* the parent, when the daemon has told */

@@ -99,6 +99,10 @@ int sys_pidfd_open(pid_t pid) {
     return result(syscall(SYS_pidfd_open, pid, 0));
 }
 
+int sys_pidfd_getfd(int pidfd, int fd) {
+    return result(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
 pid_t sys_clone3(const struct sys_clone *how) {
     struct clone_args args = {.flags = how->flags, .exit_signal = SIGCHLD};
     if (how->cgroup >= 0) {

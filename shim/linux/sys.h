@@ -39,6 +39,8 @@ int sys_fsmount(const char *type, const char *const *options, uint64_t attribute
 int sys_unshare(uint64_t flags);
 int sys_setns(int fd, int flags);
 int sys_pidfd_open(pid_t pid);
+/* A copy of a descriptor of that process, CLOEXEC, the lowest number that is free. */
+int sys_pidfd_getfd(int pidfd, int fd);
 /* As fork(2): 0 in the child. */
 pid_t sys_clone3(const struct sys_clone *how);
 int sys_close_range(unsigned first, unsigned last, unsigned flags);

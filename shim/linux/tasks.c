@@ -90,6 +90,9 @@ static void start(unsigned index, enum phase phase) {
             .err = own->err,
             .master = t->context.master,
             .controlling = phase == MAIN,
+            .sockets = phase == MAIN ? own->sockets : NULL,
+            .socket_count = phase == MAIN ? own->socket_count : 0,
+            .notify = phase == MAIN && app->notify,
             .report = ends[1],
         };
         launch(&l);

@@ -1,5 +1,6 @@
 /*
- * fuzz - the readers of foreign bytes: the plan parser and the frames of an attached client
+ * fuzz - the readers of foreign bytes: the plan parser, the frames of an attached client, and
+ * what an app says of itself
  *
  * With libFuzzer: LLVMFuzzerTestOneInput. Without (-DSTANDALONE): a driver that mutates the seed
  * files named on the command line for SECONDS, from a fixed random seed.
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #include "frame.h"
+#include "notice.h"
 #include "plan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +36,8 @@ static size_t touch(const struct plan *p) {
             sum += a->groups[k];
         for (const struct plan_mount *m = a->mounts; m != NULL; m = m->next)
             sum += strlen(m->source) + strlen(m->target) + m->flags;
+        for (const struct plan_listen *l = a->listen; l != NULL; l = l->next)
+            sum += strlen(l->name) + l->port;
         for (const struct plan_setting *s = a->settings; s != NULL; s = s->next)
             sum += strlen(s->file) + strlen(s->value);
         if (a->exec.n == 0 || a->exec.v[a->exec.n] != NULL || a->env.v[a->env.n] != NULL ||
@@ -68,6 +72,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sum += strlen(error.key) + strlen(error.reason);
     (void)frame_read(&frames, copy, size / 2, on_frame, &sum);
     (void)frame_read(&frames, copy + size / 2, size - size / 2, on_frame, &sum);
+    struct notice notice;
+    if (notice_parse((const char *)data, size, &notice) && notice.status != NULL) {
+        if (notice.status < (const char *)data ||
+            notice.status + notice.length > (const char *)data + size)
+            abort();
+        if (notice_cut(notice.status, notice.length, 240) > notice.length)
+            abort();
+    }
     sink += sum;
     free(arena);
     free(copy);

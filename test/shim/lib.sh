@@ -1,4 +1,4 @@
-# Helpers of the shell tests: plans, roots, TAP. Needs SHIM, PAYLOAD, PROBE, BPF and WORK.
+# Helpers of the shell tests: plans, roots, TAP. Needs SHIM, PAYLOAD, PROBE, BPF, SERVICE, MANAGER and WORK.
 
 count=0
 failed=0
@@ -92,6 +92,7 @@ new_root() {
     mkdir -p "$1/bin" "$1/etc" "$1/home/joe" "$1/tmp"
     chmod 1777 "$1/tmp"
     cp "$PAYLOAD" "$1/bin/payload"
+    cp "$SERVICE" "$1/bin/service"
     cp "$(command -v busybox)" "$1/bin/busybox"
     for applet in sh true false sleep cat echo ls id mount env ps stty tty kill test rm su wc; do
         ln -sf busybox "$1/bin/$applet"

@@ -25,9 +25,12 @@ rich_app() {
     rec pre-start /a b
     rec post-stop /c
     rec restart on-failure 3
+    rec notify 1
+    rec listen http tcp 80
     app_records two sh -c 'echo x'
 }
 POD_MORE=rich_pod MORE=rich_app plan_of rich sh -c 'a
 b' >/dev/null
 printf '\000\000\003abc\003\000\004\000\041\000\115' >"$WORK/frames.plan"
+printf 'MAINPID=5\nSTATUS=up\nREADY=1' >"$WORK/notice.plan"
 rm -rf "$WORK/pods"

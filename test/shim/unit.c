@@ -1,5 +1,5 @@
 /*
- * unit - the pure parts of the shim: plan parser, values, text, frames, ring.
+ * unit - the pure parts of the shim: plan parser, values, text, frames, notices, ring.
  * TAP on stdout.
  */
 #include <stdbool.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "notice.h"
 #include "plan-values.h"
 #include "plan.h"
 #include "ring.h"
@@ -160,6 +161,12 @@ static void test_good(void) {
            plan_with(NULL, NULL, NULL, NULL, NULL, "restart|always") &&
            plan.apps[0]->restart == RESTART_ALWAYS && plan.apps[0]->restart_max == 0,
        "restart policies are read");
+    ok(plan_with(NULL, NULL, NULL, NULL, NULL, "listen|dns|udp|53") && plan.apps[0]->listen->udp &&
+           plan.apps[0]->listen->port == 53 && strcmp(plan.apps[0]->listen->name, "dns") == 0 &&
+           !plan.apps[0]->notify,
+       "a socket that the app wants is read");
+    ok(plan_with(NULL, NULL, NULL, NULL, NULL, "notify|1") && plan.apps[0]->notify,
+       "an app may tell when it is ready");
     length = 0;
     write_part(head, NULL, NULL);
     record("cgroup|/sys/fs/cgroup/x");
@@ -328,6 +335,12 @@ static void test_app_keys(void) {
         {"mount|bind|/a|/b", "a mount without options"},
         {"cgroup-set|pids.max|1", "settings without the pod's cgroup"},
         {"pre-start|", "an empty handler"},
+        {"notify|yes", "a third no bool"},
+        {"listen|http|tcp|0", "port 0"},
+        {"listen|http|tcp|65536", "a port out of range"},
+        {"listen|http|sctp|80", "an unknown protocol"},
+        {"listen|HTTP|tcp|80", "a port's name that is none"},
+        {"listen|http|tcp", "a port without its number"},
         {"uuid|01234567-89ab-cdef-0123-456789abcdef", "a pod's key in an app"},
         {"end|x", "an end with a field"},
     };
@@ -485,6 +498,43 @@ static void test_ring(void) {
     ok(fine && total > 1000, "a ring gives back what it took, in order");
 }
 
+static bool noticed(const char *text, size_t n, bool ready, bool stopping, const char *status) {
+    struct notice got;
+    /* Exactly sized, so that AddressSanitizer sees a byte too many. */
+    char *copy = malloc(n > 0 ? n : 1);
+    if (copy == NULL)
+        abort();
+    memcpy(copy, text, n);
+    bool fine = notice_parse(copy, n, &got) && got.ready == ready && got.stopping == stopping &&
+                (status == NULL ? got.status == NULL
+                                : got.status != NULL && got.length == strlen(status) &&
+                                      memcmp(got.status, status, got.length) == 0);
+    free(copy);
+    return fine;
+}
+
+static void test_notices(void) {
+    static char big[NOTICE_MAX + 1];
+    struct notice got;
+    ok(noticed("READY=1", 7, true, false, NULL), "READY=1 is understood");
+    ok(noticed("READY=1\n", 8, true, false, NULL), "with a line feed");
+    ok(noticed("READY=1", 8, true, false, NULL), "with a zero byte at its end");
+    ok(noticed("MAINPID=3\n\nSTATUS=a=b c\nREADY=1\nSTOPPING=1", 42, true, true, "a=b c"),
+       "among other words");
+    ok(noticed("STATUS=a\nSTATUS=", 16, false, false, ""), "the last status counts");
+    ok(noticed("READY=10\nREADY=\nXREADY=1\nready=1\nREADY", 39, false, false, NULL),
+       "similar words mean nothing");
+    ok(!notice_parse("", 0, &got) && !notice_parse("", 1, &got), "nothing is malformed");
+    ok(!notice_parse("READY=1\0X=1", 11, &got), "a zero byte inside is malformed");
+    memset(big, '\n', sizeof big);
+    ok(notice_parse(big, NOTICE_MAX, &got) && !notice_parse(big, NOTICE_MAX + 1, &got),
+       "so is more than the limit");
+    ok(notice_cut("abc", 3, 3) == 3 && notice_cut("abc", 3, 2) == 2, "text is cut to its room");
+    ok(notice_cut("a\xc3\xa4z", 4, 2) == 1 && notice_cut("a\xc3\xa4z", 4, 3) == 3,
+       "not within a character");
+    ok(notice_cut("\xa4\xa4\xa4\xa4", 4, 3) == 0, "nor without end");
+}
+
 int main(void) {
     test_good();
     test_pod_keys();
@@ -492,6 +542,7 @@ int main(void) {
     test_framing();
     test_text();
     test_frames();
+    test_notices();
     test_ring();
     printf("1..%u\n", count);
     return failures == 0 ? 0 : 1;
