@@ -5,6 +5,7 @@ import process from 'node:process';
 
 import { HostError } from '../errors.ts';
 import { childExec } from '../exec/child.ts';
+import type { Run } from '../exec/exec.ts';
 import type { Exec } from '../exec/exec.ts';
 import { loadConfig, rootDatasetOf, type Config, type ConfigSources } from '../host/config.ts';
 import { createLayout, type Layout } from '../host/layout.ts';
@@ -121,13 +122,8 @@ export function createContext(options: GlobalOptions): Context {
     shim: path.join(config()['path.libexec'], 'jetpack-shim'),
   }));
   const layout = lazy(() => createLayout(rootDatasetOf(config()), config()['root.mountpoint']));
-  const zfs = lazy(() =>
-    createZfs({
-      run: options.blocking === true ? childExec.runSync : childExec.run,
-      zfs: tools().zfs,
-      zpool: tools().zpool,
-    }),
-  );
+  const zfsBy = (run: Run) => createZfs({ run, zfs: tools().zfs, zpool: tools().zpool });
+  const zfs = lazy(() => zfsBy(options.blocking === true ? childExec.runSync : childExec.run));
   const runtime = lazy(
     () =>
       new LinuxRuntime({
@@ -164,6 +160,7 @@ export function createContext(options: GlobalOptions): Context {
     get preparePorts() {
       return {
         zfs: zfs(),
+        zfsAtOnce: zfsBy(childExec.run),
         runtime: runtime(),
         layout: layout(),
         tools: tools(),

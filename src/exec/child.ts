@@ -1,6 +1,7 @@
 /** The real Exec: node:child_process for what must start fast, execa for what streams. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import process from 'node:process';
+import type { Readable } from 'node:stream';
 
 import { errnoOf, HostError } from '../errors.ts';
 import type { Argv, Exec, Pipe, RunOptions, RunResult } from './exec.ts';
@@ -50,26 +51,45 @@ function runSync(argv: Argv, options: RunOptions = {}): RunResult {
   };
 }
 
-async function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
-  const { execa } = await import('execa');
-  const [file, ...args] = argv;
-  const child = await execa(file, args, {
-    env: TOOL_ENV,
-    extendEnv: false,
-    reject: false,
-    stripFinalNewline: false,
-    maxBuffer: MAX_OUTPUT_BYTES,
-    ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
-    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+/** Collects a stream as text, as far as it may grow; beyond that the program is ended. */
+function collect(stream: Readable | null, tooMuch: () => void): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > MAX_OUTPUT_BYTES) tooMuch();
+    else chunks.push(chunk);
   });
-  if (child.exitCode === undefined && child.signal === undefined) throw missing(argv, child.cause);
-  return {
-    status: child.exitCode,
-    signal: child.signal,
-    stdout: child.stdout,
-    stderr: child.stderr,
-  };
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
+  const [file, ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, {
+      env: TOOL_ENV,
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    const kill = () => void child.kill('SIGKILL');
+    const stdout = collect(child.stdout, kill);
+    const stderr = collect(child.stderr, kill);
+    child.once('error', (cause) => {
+      reject(missing(argv, cause));
+    });
+    child.once('close', (status, signal) => {
+      resolve({
+        status: status ?? undefined,
+        signal: signal ?? undefined,
+        stdout: stdout(),
+        stderr: stderr(),
+      });
+    });
+    // A program that does not read its input to the end says so by its status.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(options.input);
+  });
 }
 
 /** Starts asynchronously under the hood; writes to stdin wait in its buffer until the program is there. */

@@ -2,7 +2,7 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
-import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { PodError } from '../errors.ts';
@@ -19,8 +19,6 @@ import type { PodMeta } from './model.ts';
 import { checkPlan } from './check-plan.ts';
 import { confine } from './confine.ts';
 import { reportField } from './isolators.ts';
-import { cloneSeal } from './app-root.ts';
-import { removeEmptyFolder } from './destroy.ts';
 import {
   createSecret,
   METADATA_FILE,
@@ -31,13 +29,17 @@ import {
 import { planHostFiles, writeHostFiles, type HostFile, type NameService } from './host-files.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
+import { podDatasetSteps } from './pod-datasets.ts';
 import { checkForwards } from './ports.ts';
 import { reify, type DraftPod } from './reify.ts';
 import { seededVolumes } from './seeded-volumes.ts';
-import { emptyVolumes, resolveSources } from './volumes.ts';
+import { runSteps, type Step } from './steps.ts';
+import { resolveSources } from './volumes.ts';
 
 export interface PreparePorts {
   readonly zfs: Zfs;
+  /** The same, without blocking: for several commands at once. */
+  readonly zfsAtOnce: Zfs;
   readonly runtime: Runtime;
   readonly layout: Layout;
   readonly tools: { readonly zfs: string; readonly rm: string };
@@ -75,12 +77,6 @@ export interface PreparedPod {
   readonly warnings: readonly string[];
 }
 
-interface Step {
-  readonly title: string;
-  readonly run: () => void | Promise<void>;
-  readonly undo?: () => void | Promise<void>;
-}
-
 /** Everything that will be done, decided before any of it is. */
 export interface PreparePlan {
   readonly uuid: string;
@@ -108,66 +104,6 @@ function checkNames({ name, hostname }: PrepareOptions): void {
     throw new PodError('POD_INVALID', `"${hostname}" cannot be a host name`, {
       remedies: ['1 to 64 letters, digits, "." and "-"'],
     });
-  }
-}
-
-function* datasetSteps(
-  ports: PreparePorts,
-  uuid: string,
-  manifest: PodManifest,
-  kind: 'zfs' | 'dir',
-  confined: ReadonlyMap<string, AppConfinement>,
-): Generator<Step> {
-  const { zfs, layout } = ports;
-  const pod = layout.dataset.pod(uuid);
-  const undo = async () => {
-    await zfs.destroy(pod, { recursive: true });
-    removeEmptyFolder(layout.dir.rootfs(uuid));
-  };
-  const volumes = emptyVolumes(manifest);
-  // Kernel ZFS makes the parent in the same command, since nothing of it is mounted; zfs-fuse would mount it.
-  if (kind === 'dir' || manifest.apps.length === 0) {
-    yield {
-      title: `zfs create ${pod}`,
-      run: () => zfs.create(pod, { properties: { canmount: 'off' } }),
-      undo,
-    };
-  }
-  for (const [i, app] of manifest.apps.entries()) {
-    const clone = layout.dataset.app(uuid, app.name);
-    const parents = kind === 'zfs' && i === 0;
-    const quotaBytes = confined.get(app.name)?.diskQuotaBytes;
-    yield {
-      title: `zfs clone ${layout.dataset.seal(app.image.id)} ${clone}`,
-      run: () => cloneSeal(zfs, layout.dataset.seal(app.image.id), clone, { parents, quotaBytes }),
-      ...(parents ? { undo } : {}),
-    };
-  }
-  for (const { key, volume } of volumes) {
-    const dataset = layout.dataset.podVolume(uuid, key);
-    const folder = path.join(layout.dir.rootfs(uuid), `volume.${key}`);
-    const plain =
-      (volume.mode === undefined || /^0?755$/.test(volume.mode)) &&
-      (volume.uid ?? 0) === 0 &&
-      (volume.gid ?? 0) === 0;
-    // Where the shim mounts, a volume with an owner or mode of its own is mounted here for a moment to get them.
-    const detour = kind === 'zfs' && !plain;
-    yield {
-      title: `zfs create ${dataset}`,
-      run: () => zfs.create(dataset, detour ? { properties: { mountpoint: folder } } : {}),
-    };
-    if (plain) continue;
-    yield {
-      title: `mode and owner of volume ${key}`,
-      run: async () => {
-        chownSync(folder, volume.uid ?? 0, volume.gid ?? 0);
-        chmodSync(folder, Number.parseInt(volume.mode ?? '0755', 8));
-        if (detour) {
-          await zfs.set(dataset, { mountpoint: 'legacy' });
-          removeEmptyFolder(layout.dir.rootfs(uuid));
-        }
-      },
-    };
   }
 }
 
@@ -296,7 +232,7 @@ export async function planPrepare(
             undo: () => releaseName(layout, name, uuid),
           },
         ]),
-    ...datasetSteps(ports, uuid, manifest, rootfsKind, apps),
+    ...podDatasetSteps(ports, uuid, manifest, rootfsKind, apps),
     ...(pod.cgroup === undefined
       ? []
       : [{ title: `parents of ${pod.cgroup.path}`, run: () => runtime.ensureConfinement(pod) }]),
@@ -314,23 +250,9 @@ export async function executePrepare(
 ): Promise<PreparedPod> {
   const { uuid, steps, warnings } = prepared;
   const lease = await takeLease(ports.layout.dir.lease(uuid));
-  const undo: NonNullable<Step['undo']>[] = [];
   try {
     onUuid?.(uuid);
-    for (const step of steps) {
-      // Noted before it runs: a step that fails half-way is undone too.
-      if (step.undo !== undefined) undo.unshift(step.undo);
-      await step.run();
-    }
-  } catch (error) {
-    for (const action of undo) {
-      try {
-        await action();
-      } catch {
-        // gc removes what an undo could not: the pod has no marker.
-      }
-    }
-    throw error;
+    await runSteps(steps);
   } finally {
     lease.release();
   }

@@ -27,6 +27,7 @@ const { config } = mergeConfig(
 const layout = createLayout(rootDatasetOf(config), config['root.mountpoint']);
 const ports: PreparePorts = {
   zfs: realZfs(),
+  zfsAtOnce: realZfs(),
   runtime: new LinuxRuntime({
     architecture: process.arch,
     libexec: config['path.libexec'],
