@@ -174,6 +174,9 @@ export type PodErrorCode =
   | 'POD_RACE'
   | 'POD_INVALID'
   | 'POD_CONTROL_FAILED'
+  | 'POD_TIMEOUT'
+  | 'POD_NOT_READY'
+  | 'POD_SOCKETS'
   | 'POD_CLEANUP_INCOMPLETE';
 
 /** A pod cannot do what was asked of it. */

@@ -16,6 +16,7 @@ import type { DraftPod } from '../pod/reify.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
 import { readPod, type Pod } from '../pod/store.ts';
 import { createContext, type Context } from './context.ts';
+import { checkGiven, handOn, parseGiven, type Given } from './given.ts';
 import { isTerminal, printAnswer, printJson, tellNote, tellWarning } from './output.ts';
 import { getPodImage } from './pod-image.ts';
 import { parseRunWords, type RunWords } from './run-grammar.ts';
@@ -65,6 +66,7 @@ async function run(argv: readonly string[]): Promise<void> {
     printSteps(prepared);
     return;
   }
+  checkGiven(prepared.plan, readGiven());
   const pod = await executePrepare(context.preparePorts, prepared, (uuid) => saveId(options, uuid));
   try {
     replaceByShim(context, pod.planFile, options);
@@ -230,7 +232,10 @@ function checkTerminal({ tty, detach }: RunOptions): void {
   });
 }
 
+const readGiven = (): Given => parseGiven(process.env, process.pid);
+
 /** From here on the process is the pod's supervisor. */
 function replaceByShim({ exec, runtime }: Context, planFile: string, options: RunOptions): never {
-  return exec.replace(shimRunArgv(runtime.shim, planFile, options));
+  const given = handOn(readGiven(), process.pid, runtime.shim, exec);
+  return exec.replace(shimRunArgv(runtime.shim, planFile, options), given);
 }

@@ -126,6 +126,19 @@ function passThrough(argv: Argv): number {
   return 128 + (signalNumber(child.signal) ?? 1);
 }
 
+function hold(argv: Argv, count: number): number {
+  const [file, ...args] = argv;
+  const held = Array.from({ length: count }, (_, i) => 3 + i);
+  const child = spawn(file, args, {
+    env: TOOL_ENV,
+    stdio: ['ignore', 'ignore', 'ignore', ...held],
+  });
+  // It is told later, and with a reason, when there is no pid.
+  child.on('error', () => undefined);
+  if (child.pid === undefined) throw missing(argv, undefined);
+  return child.pid;
+}
+
 function signalNumber(signal: NodeJS.Signals | null): number | undefined {
   const numbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
     SIGHUP: 1,
@@ -151,4 +164,4 @@ function replace(argv: Argv, env: Readonly<Record<string, string>> = {}): never 
   }
 }
 
-export const childExec: Exec = { run, runSync, pipe: startPipe, passThrough, replace };
+export const childExec: Exec = { run, runSync, pipe: startPipe, passThrough, hold, replace };

@@ -42,6 +42,11 @@ export interface Exec {
   readonly pipe: (argv: Argv) => Promise<Pipe>;
   /** Runs with the caller's stdin, stdout and stderr and returns its exit status (128+n for a signal). */
   readonly passThrough: (argv: Argv) => number;
+  /**
+   * Starts a program that holds `count` of our descriptors, from 3 on, while we replace ourselves; returns its process id.
+   * The program ends when we do.
+   */
+  readonly hold: (argv: Argv, count: number) => number;
   /** Replaces this process, stdio and terminal untouched. Returns only by throwing. */
   readonly replace: (argv: Argv, env?: Readonly<Record<string, string>>) => never;
 }

@@ -8,6 +8,7 @@ import { encodePlan, type Plan, type PlanApp } from './plan.ts';
 const MAX_FIELDS = 4096;
 const MAX_GROUPS = 64;
 const MAX_APPS = 64;
+const MAX_SOCKETS = 64;
 const MAX_PATH_BYTES = 4095;
 const MAX_NAME_BYTES = 255;
 const MAX_PLAN_BYTES = 1024 * 1024;
@@ -49,6 +50,14 @@ function checkApp(app: PlanApp): void {
       of('supplementaryGIDs'),
       `${String(app.groups.length)} groups, at most ${String(MAX_GROUPS)}`,
     );
+  if (app.listen.length > MAX_SOCKETS)
+    refuse(
+      of('ports'),
+      `${String(app.listen.length)} sockets to be passed, at most ${String(MAX_SOCKETS)}`,
+    );
+  const beyond = app.listen.find(({ port }) => port > 65535);
+  if (beyond !== undefined)
+    refuse(of('ports'), `"${beyond.name}" goes beyond port 65535 of the host`);
   if (app.user === '') refuse(of('user'), 'it is empty');
   if (app.group === '') refuse(of('group'), 'it is empty');
   checkPath(of('workingDirectory'), app.cwd);

@@ -10,6 +10,7 @@ import { planHostFileMounts, type HostFile } from './host-files.ts';
 import type { PodMetadata } from './metadata.ts';
 import { restartOf, stopSignalOf } from './app-annotations.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
+import { listensOf, notifiesOf } from './services.ts';
 import { normaliseTarget } from './reify.ts';
 import { emptyVolumes, volumeKey, volumeOf } from './volumes.ts';
 
@@ -165,6 +166,8 @@ function planApp(podApp: PodApp, input: CompileInput): PlanApp {
     preStart: handlerOf(app, 'pre-start'),
     postStop: handlerOf(app, 'post-stop'),
     stopSignal: stopSignalOf(podApp) ?? DEFAULT_STOP_SIGNAL,
+    notify: notifiesOf(podApp),
+    listen: listensOf(podApp, input.manifest),
     restart: restartOf(podApp),
   };
 }

@@ -9,12 +9,13 @@ export type Ending = { readonly kind: 'exit'; readonly status: number } | { read
 
 /**
  * Sends one request and reads the whole answer. Returns undefined when nobody answers (the pod does not run).
- * `timeoutMs` bounds the wait for the answer's end; then it throws POD_CONTROL_FAILED.
+ * `timeoutMs` bounds the wait for the answer's end; then it throws `timedOut`, or else POD_CONTROL_FAILED.
  */
 export function request(
   podDir: string,
   line: string,
   timeoutMs?: number,
+  timedOut?: () => Error,
 ): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: path.join(podDir, 'control') });
@@ -29,8 +30,13 @@ export function request(
         ),
       );
     };
-    if (timeoutMs !== undefined)
-      socket.setTimeout(timeoutMs, () => fail(`no answer in ${String(timeoutMs)} ms`));
+    if (timeoutMs !== undefined) {
+      socket.setTimeout(timeoutMs, () => {
+        if (timedOut === undefined) return fail(`no answer in ${String(timeoutMs)} ms`);
+        socket.destroy();
+        reject(timedOut());
+      });
+    }
     socket.once('error', (error) => {
       const errno = errnoOf(error);
       if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(undefined);
@@ -81,10 +87,33 @@ export async function signalPod(podDir: string, signal: number, app?: string): P
   return true;
 }
 
-/** Waits until the pod has ended. Undefined: it did not run. Throws POD_CONTROL_FAILED when the time is over. */
+function timeout(what: string, timeoutMs: number | undefined): () => Error {
+  return () =>
+    new PodError('POD_TIMEOUT', `${what} after ${String((timeoutMs ?? 0) / 1000)} s`, {
+      remedies: ['wait longer, or without a time', 'look at it with: jetpack logs'],
+    });
+}
+
+/** Waits until the pod has ended. Undefined: it did not run. Throws POD_TIMEOUT when the time is over. */
 export async function waitForPod(podDir: string, timeoutMs?: number): Promise<Ending | undefined> {
-  const answer = await request(podDir, 'wait', timeoutMs);
+  const late = timeout('the pod has not ended', timeoutMs);
+  const answer = await request(podDir, 'wait', timeoutMs, late);
   if (answer === undefined) return undefined;
   refuse(answer, 'wait');
   return parseEnding(answer);
+}
+
+/**
+ * Waits until the pod is ready; `ready` also when it has been before. Otherwise how it ended without. Undefined: it did not run.
+ * Throws POD_TIMEOUT when the time is over.
+ */
+export async function waitUntilReady(
+  podDir: string,
+  timeoutMs?: number,
+): Promise<{ readonly kind: 'ready' } | Ending | undefined> {
+  const late = timeout('the pod is not ready', timeoutMs);
+  const answer = await request(podDir, 'wait-ready', timeoutMs, late);
+  if (answer === undefined) return undefined;
+  refuse(answer, 'wait until it is ready');
+  return /^ready$/m.test(answer) ? { kind: 'ready' } : parseEnding(answer);
 }

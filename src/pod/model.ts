@@ -81,6 +81,8 @@ export interface AppStatus {
   /** As the host sees it; only while it runs. */
   readonly pid: number | undefined;
   readonly startedAt: string | undefined;
+  /** The first time that it said so, or was started. */
+  readonly readyAt: string | undefined;
   readonly finishedAt: string | undefined;
   /** 0–255, 128+n for a signal; undefined while it runs, and when the supervisor was killed before it could tell. */
   readonly exitStatus: number | undefined;
@@ -121,6 +123,7 @@ export function appStatus(
     state: neverStarted ? 'created' : state,
     pid: state === 'running' ? positive(lines['pid']) : undefined,
     startedAt: lines['started'] || undefined,
+    readyAt: lines['ready'] || undefined,
     finishedAt: lines['finished'] || undefined,
     exitStatus: state !== 'running' && exit !== undefined && exit !== '' ? Number(exit) : undefined,
     restarts: positive(lines['restarts']) ?? 0,

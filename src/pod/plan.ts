@@ -22,6 +22,13 @@ export type PlanRestart =
   | { readonly policy: 'no' | 'always' | 'on-failure' }
   | { readonly policy: 'on-failure'; readonly max: number };
 
+/** A listening socket that the app is given. */
+export interface PlanListen {
+  readonly name: string;
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
 export interface PlanApp {
   readonly name: string;
   readonly rootfs: {
@@ -53,6 +60,9 @@ export interface PlanApp {
   readonly preStart: readonly string[] | undefined;
   readonly postStop: readonly string[] | undefined;
   readonly stopSignal: number;
+  /** It tells by sd_notify(3) when it is ready. */
+  readonly notify: boolean;
+  readonly listen: readonly PlanListen[];
   /** Undefined: never. */
   readonly restart?: PlanRestart | undefined;
 }
@@ -119,6 +129,8 @@ function* appRecords(app: PlanApp): Generator<PlanRecord> {
   if (app.preStart !== undefined) yield ['pre-start', ...app.preStart];
   if (app.postStop !== undefined) yield ['post-stop', ...app.postStop];
   yield ['stop-signal', String(app.stopSignal)];
+  if (app.notify) yield ['notify', '1'];
+  for (const { name, protocol, port } of app.listen) yield ['listen', name, protocol, String(port)];
   const { restart } = app;
   if (restart !== undefined)
     yield ['restart', restart.policy, ...('max' in restart ? [String(restart.max)] : [])];

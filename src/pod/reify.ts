@@ -9,6 +9,7 @@ import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
 import { STOP_SIGNAL } from './app-annotations.ts';
+import { NOTIFY } from './services.ts';
 
 export const AC_VERSION = '0.8.11';
 
@@ -154,11 +155,13 @@ function fillMountPoints(
   return mounts;
 }
 
-/** How an app wants to be stopped, its image may say. */
-function inheritStopSignal(podApp: PodApp, image: PodImage): Pick<PodApp, 'annotations'> {
+/** How an app wants to be stopped, and whether it tells when it is ready, its image may say. */
+const INHERITED: readonly string[] = [STOP_SIGNAL, NOTIFY];
+
+function inheritAnnotations(podApp: PodApp, image: PodImage): Pick<PodApp, 'annotations'> {
   const own = podApp.annotations ?? [];
   const inherited = (image.manifest.annotations ?? []).filter(
-    ({ name }) => name === STOP_SIGNAL && !own.some((other) => other.name === STOP_SIGNAL),
+    ({ name }) => INHERITED.includes(name) && !own.some((other) => other.name === name),
   );
   return inherited.length === 0 ? {} : { annotations: [...inherited, ...own] };
 }
@@ -229,7 +232,7 @@ export function reify(draft: DraftPod): Reified {
       app,
       readOnlyRootFS: podApp.readOnlyRootFS ?? false,
       mounts: [...fillMountPoints(podApp, app, volumes, at, faults)],
-      ...inheritStopSignal(podApp, image),
+      ...inheritAnnotations(podApp, image),
     };
   });
   const manifest: PodManifest = { ...draft.manifest, apps, volumes };

@@ -39,6 +39,8 @@ export interface Pod {
 export interface PodStatus extends Pod {
   readonly apps: readonly AppStatus[];
   readonly startedAt: string | undefined;
+  /** When all its apps were ready; undefined if they have not been. */
+  readonly readyAt: string | undefined;
   readonly finishedAt: string | undefined;
   /** The pod's own exit status; undefined unless it exited and the supervisor lived to tell. */
   readonly exitStatus: number | undefined;
@@ -223,6 +225,7 @@ export function readPodStatus(pod: Pod): PodStatus {
     ...pod,
     apps: (pod.meta?.apps ?? []).map((app) => appStatus(app, readStatus(app.name), runs)),
     startedAt: lines['started'] || undefined,
+    readyAt: lines['ready'] || undefined,
     finishedAt: runs ? undefined : lines['finished'] || undefined,
     exitStatus: ended && told ? Number(exit) : undefined,
     supervisorKilled: ended && !told,

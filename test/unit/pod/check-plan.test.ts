@@ -25,6 +25,8 @@ const app: PlanApp = {
   preStart: undefined,
   postStop: undefined,
   stopSignal: 15,
+  notify: false,
+  listen: [],
 };
 const plan = (more: Partial<PlanApp>): Plan => ({
   uuid: '00000000-0000-4000-8000-000000000000',
@@ -65,6 +67,11 @@ describe('what the shim would refuse is refused before, in words', () => {
     [{ groups: many(65) }, '65 groups, at most 64'],
     [{ env: many(4097).map((i) => `A${String(i)}=`) }, '4097 variables'],
     [{ env: [`A=${'x'.repeat(2 ** 20)}`] }, 'at most 1048576'],
+    [
+      { listen: many(65).map((port) => ({ name: 'a', protocol: 'tcp' as const, port })) },
+      '65 sockets to be passed, at most 64',
+    ],
+    [{ listen: [{ name: 'a', protocol: 'tcp', port: 65536 }] }, '"a" goes beyond port 65535'],
     [{ user: '' }, 'app web, user: it is empty'],
     [{ cwd: 'rel' }, '"rel" is not an absolute path'],
     [mount('/'), 'over the whole root'],

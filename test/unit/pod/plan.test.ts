@@ -25,6 +25,8 @@ const app: PlanApp = {
   preStart: undefined,
   postStop: ['/bin/bye'],
   stopSignal: 15,
+  notify: false,
+  listen: [],
 };
 
 const plan: Plan = {
@@ -102,6 +104,16 @@ describe('the plan file', () => {
     );
     expect(records).toContainEqual(['sysctl', 'kernel.sem', '1 2 3 4']);
     expect(records).toContainEqual(['exec-label', 'apparmor', 'web']);
+  });
+
+  it('tells of readiness and sockets only where there are any', () => {
+    const keys = decode(encodePlan(plan)).map(([key]) => key);
+    expect(keys).not.toContain('notify');
+    expect(keys).not.toContain('listen');
+    const more = { notify: true, listen: [{ name: 'dns', protocol: 'udp', port: 53 }] } as const;
+    const records = decode(encodePlan({ ...plan, apps: [{ ...app, ...more }] }));
+    expect(records).toContainEqual(['notify', '1']);
+    expect(records).toContainEqual(['listen', 'dns', 'udp', '53']);
   });
 
   it('survives any argument without NUL', () => {
