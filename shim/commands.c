@@ -22,7 +22,7 @@
 #define LONGEST_PAUSE_MS 100
 
 /* What a command says matters only when it has failed for good: it goes to OUTPUT. */
-static int run_once(const struct plan_command *c, int output) {
+int command_once(const struct plan_command *c, int output) {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     static char locale[] = "LC_ALL=C";
     char *env[] = {path, locale, NULL};
@@ -65,7 +65,7 @@ static int run_once(const struct plan_command *c, int output) {
 }
 
 /* The first line of what was said, or the fallback. */
-static const char *first_line(int output, char *buffer, size_t size, const char *fallback) {
+const char *command_said(int output, char *buffer, size_t size, const char *fallback) {
     ssize_t n = pread(output, buffer, size - 1, 0);
     if (n <= 0)
         return fallback;
@@ -82,7 +82,7 @@ static bool run_patiently(const struct plan_command *c, int output) {
     for (;;) {
         if (ftruncate(output, 0) != 0 || lseek(output, 0, SEEK_SET) != 0)
             return false;
-        if (run_once(c, output) == 0)
+        if (command_once(c, output) == 0)
             return true;
         if (poller_now() >= until)
             return false;
@@ -104,8 +104,8 @@ void commands_run(const struct plan_command *list, const char *kind, bool json) 
     for (const struct plan_command *c = list; c != NULL; c = c->next) {
         if (run_patiently(c, output))
             continue;
-        report_note(kind, c->argv.v[0], first_line(output, said, sizeof said, "the command failed"),
-                    json);
+        report_note(kind, c->argv.v[0],
+                    command_said(output, said, sizeof said, "the command failed"), json);
         break;
     }
     close(output);

@@ -12,6 +12,10 @@
 #include "plan.h"
 
 /* In order. One that fails for good is told on stderr; those after it are left to `jetpack gc`. */
+/* Runs one once; its output goes to that descriptor. Its wait status, or -1. */
+int command_once(const struct plan_command *c, int output);
+/* The first line of what was written to the file `output`, in the buffer; else the fallback. */
+const char *command_said(int output, char *buffer, size_t size, const char *fallback);
 void commands_run(const struct plan_command *list, const char *kind, bool json);
 
 #endif

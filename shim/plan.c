@@ -21,6 +21,7 @@ enum key {
     KEY_DIR,
     KEY_HOSTNAME,
     KEY_NET,
+    KEY_NET_RATE,
     KEY_CGROUP,
     KEY_POD_SET,
     KEY_SYSCTL,
@@ -68,6 +69,7 @@ static const struct rule {
     [KEY_DIR] = {"dir", false, 1, 1, 1, 1},
     [KEY_HOSTNAME] = {"hostname", false, 1, 1, 1, 1},
     [KEY_NET] = {"net", false, 1, 2, 1, 1},
+    [KEY_NET_RATE] = {"net-rate", false, 3, 3, 0, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
     [KEY_SYSCTL] = {"sysctl", false, 2, 2, 0, 256},
@@ -352,6 +354,16 @@ static const char *network(struct plan *p, const struct frame *f) {
     return f->count == 1 ? NULL : "something follows `host` or `none`";
 }
 
+static const char *net_rate(struct plan *p, const char *tc) {
+    p->tc = tc;
+    p->nft = tc + strlen(tc) + 1;
+    if (!value_path(p->tc) || !value_path(p->nft))
+        return "a program is not an absolute path";
+    if (!number_parse(p->nft + strlen(p->nft) + 1, INT64_MAX, &p->net_rate) || p->net_rate < 1024)
+        return "the rate is not a number of at least 1024";
+    return NULL;
+}
+
 static const char *pod_record(struct builder *b, enum key key, const struct frame *f) {
     struct plan *p = b->plan;
     const char *value = f->first;
@@ -370,6 +382,8 @@ static const char *pod_record(struct builder *b, enum key key, const struct fram
         return value_host(value) ? NULL : "not a host name";
     case KEY_NET:
         return network(p, f);
+    case KEY_NET_RATE:
+        return net_rate(p, value);
     case KEY_CGROUP:
         p->cgroup = value;
         return value_path(value) && value[1] != '\0' ? NULL : "not an absolute, normalised path";
@@ -538,6 +552,8 @@ static bool complete(struct builder *b, unsigned record, struct plan_error *erro
     }
     if (b->app == NULL && b->plan->cgroup == NULL && b->plan->settings != NULL)
         return fail(error, record, "cgroup-set", "the pod has no `cgroup`");
+    if (b->app == NULL && b->plan->net_rate > 0 && b->plan->net_ns == NULL)
+        return fail(error, record, "net-rate", "`net` is not `ns`");
     for (const struct plan_sysctl *s = b->plan->sysctls; b->app == NULL && s != NULL; s = s->next) {
         if (strncmp(s->key, "net.", 4) == 0 && !b->plan->own_net)
             return fail(error, record, "sysctl", "`net.` needs a network of the pod's own");

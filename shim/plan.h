@@ -125,9 +125,11 @@ struct plan {
     const char *uuid;
     const char *dir;
     const char *hostname;
-    bool own_net;       /* a new network namespace */
-    const char *net_ns; /* or NULL: the file of the one to join */
-    const char *cgroup; /* or NULL */
+    uint64_t net_rate;    /* bytes a second through the interfaces of net_ns, or 0 */
+    const char *tc, *nft; /* the programs that limit it */
+    bool own_net;         /* a new network namespace */
+    const char *net_ns;   /* or NULL: the file of the one to join */
+    const char *cgroup;   /* or NULL */
     struct plan_setting *settings;
     bool has_metadata; /* of the service, and of a relay to it */
     bool metadata_warn;

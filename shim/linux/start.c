@@ -21,6 +21,7 @@
 #include "credentials.h"
 #include "listen.h"
 #include "netns.h"
+#include "rate.h"
 #include "own.h"
 #include "readiness.h"
 #include "sys.h"
@@ -173,6 +174,7 @@ bool start_set_up(struct problem *problem) {
     if (r < 0)
         return fail(problem, "LOG_FAILED", "cannot open the logs", r);
     if (!netns_open(&own.plan, &own.init.netns, problem) ||
+        !rate_begin(&own.plan, own.init.netns, problem) ||
         !cgroup_create(&own.plan, &own.cgroups, problem) || !make_pipes(problem))
         return false;
     if (!start_catch_signals())

@@ -33,6 +33,7 @@
 #include "metadata.h"
 #include "listen.h"
 #include "own.h"
+#include "rate.h"
 #include "readiness.h"
 #include "trim.h"
 
@@ -334,6 +335,7 @@ static void finish(void) {
     pod_close_control(&own.pod);
     control_close_all();
     terminal_restore();
+    rate_end(&own.plan);
     commands_run(own.plan.reap, "reap", own.options.json);
     while (!streams_idle() && !impatient) {
         round_once();

@@ -5,6 +5,7 @@ import process from 'node:process';
 
 import { JetpackError } from '../errors.ts';
 import { findCgroup2 } from '../runtime/cgroup2.ts';
+import { findRateTool, RATE_TOOLS } from '../runtime/rate-tools.ts';
 import type { Context } from './context.ts';
 
 export interface Finding {
@@ -56,7 +57,8 @@ function toolFinding(what: string, file: string, cost: string, fatal = false): F
 function cgroupFinding(): Finding {
   const hierarchy = findCgroup2();
   const what = 'cgroup v2';
-  const cost = 'limits of memory and processor time are refused; pods without limits run';
+  const cost =
+    'limits of memory, processor time and processes are refused; pods without limits run';
   if (hierarchy === undefined) return { what, value: 'no', lack: { fatal: false, cost } };
   const value = `${hierarchy.root}: ${hierarchy.controllers.join(' ') || 'no controllers'}`;
   return hierarchy.controllers.includes('memory') && hierarchy.controllers.includes('cpu')
@@ -108,6 +110,13 @@ export async function gatherInfo(context: Context, version: string): Promise<rea
     cgroupFinding(),
     toolFinding('xz', tools.xz, 'images packed with xz cannot be imported'),
     toolFinding('bzip2', tools.bzip2, 'images packed with bzip2 cannot be imported'),
+    ...RATE_TOOLS.map(({ name, debianPackage }) =>
+      toolFinding(
+        name,
+        findRateTool(name) ?? `/usr/sbin/${name}`,
+        `limits of the network's bandwidth are refused; it is in the package ${debianPackage}`,
+      ),
+    ),
     {
       what: 'metadata service',
       value: 'not part of this version',

@@ -198,6 +198,7 @@ export function compilePlan(input: CompileInput): Plan {
     net: input.network,
     metadata: planMetadata(input),
     cgroup: input.confinement.pod.cgroup,
+    netRate: input.confinement.pod.netRate,
     sysctls: input.confinement.pod.sysctls ?? [],
     ...input.settings,
     reap: [],

@@ -74,6 +74,9 @@ export interface Plan {
   readonly net: PodNetwork;
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
+  /** With a network namespace to join: a limit of what goes through its interfaces, and who sets it. */
+  readonly netRate?:
+    { readonly tc: string; readonly nft: string; readonly bytesPerSecond: number } | undefined;
   /** Kernel parameters of the pod's own namespaces. */
   readonly sysctls?: readonly (readonly [key: string, value: string])[];
   /** The metadata service: its port, and the account that a relay to it runs as. */
@@ -149,6 +152,10 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
   if (plan.metadata !== undefined) {
     const { port, uid, gid, warn } = plan.metadata;
     yield ['metadata', String(port), String(uid), String(gid), bit(warn)];
+  }
+  if (plan.netRate !== undefined) {
+    const { tc, nft, bytesPerSecond } = plan.netRate;
+    yield ['net-rate', tc, nft, String(bytesPerSecond)];
   }
   for (const [key, value] of plan.sysctls ?? []) yield ['sysctl', key, value];
   yield ['log-max', String(plan.logMaxBytes)];

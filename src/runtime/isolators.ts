@@ -3,6 +3,7 @@ import { amountOf, isIsolatorName, type Isolator, type IsolatorName } from '../s
 import { Asked } from './asked.ts';
 import { blockSettings } from './block-limits.ts';
 import { capabilitySets } from './capabilities.ts';
+import { networkRate } from './network-limits.ts';
 import { resourceSettings } from './resource-limits.ts';
 import type { AppConfinement, AppToConfine, PodConfinement, PodToConfine } from './runtime.ts';
 import { execLabelOf } from './security-modules.ts';
@@ -24,6 +25,7 @@ const ON_APPS: ReadonlySet<IsolatorName> = new Set<IsolatorName>([
   'os/linux/selinux-context',
   'resource/block-bandwidth',
   'resource/block-iops',
+  'resource/network-bandwidth',
   'jetpack/disk-quota',
   'jetpack/pids-max',
 ]);
@@ -36,6 +38,7 @@ const ON_PODS: ReadonlySet<IsolatorName> = new Set<IsolatorName>([
   'os/unix/sysctl',
   'resource/block-bandwidth',
   'resource/block-iops',
+  'resource/network-bandwidth',
   'jetpack/pids-max',
 ]);
 
@@ -59,6 +62,7 @@ export type AskedOfApp = Pick<
   | 'noNewPrivs'
   | 'oomScoreAdj'
   | 'execLabel'
+  | 'netRate'
   | 'cgroup'
   | 'diskQuotaBytes'
   | 'report'
@@ -103,6 +107,7 @@ export function enforceOnApp(wanted: AppToConfine, tools: FilterTools): AskedOfA
     noNewPrivs: asked.value('os/linux/no-new-privileges') ?? true,
     oomScoreAdj: asked.value('os/linux/oom-score-adj'),
     execLabel: execLabelOf(asked) ?? execLabelOf(ofPod(wanted.podIsolators)),
+    netRate: networkRate(asked, wanted.network, !wanted.alone),
     cgroup,
     diskQuotaBytes: quotaOf(asked),
     filter: seccomp === undefined ? undefined : (filter ?? null),
@@ -114,6 +119,7 @@ export function enforceOnApp(wanted: AppToConfine, tools: FilterTools): AskedOfA
 export interface AskedOfPod {
   readonly cgroup: NonNullable<PodConfinement['cgroup']>['settings'];
   readonly sysctls: NonNullable<PodConfinement['sysctls']>;
+  readonly netRate: PodConfinement['netRate'];
   readonly report: PodConfinement['report'];
 }
 
@@ -127,5 +133,6 @@ export function enforceOnPod(
   const cgroup = [...resourceSettings(asked, 'pod'), ...blockSettings(asked, pod.hostPaths)];
   // Of no effect here: it is for the apps that have none of their own, and must be possible for them.
   execLabelOf(asked);
-  return { cgroup, sysctls, report: asked.report() };
+  const netRate = networkRate(asked, pod.network, false);
+  return { cgroup, sysctls, netRate, report: asked.report() };
 }

@@ -94,6 +94,7 @@ const NOTHING_ASKED = {
   oomScoreAdj: undefined,
   cgroup: [],
   execLabel: undefined,
+  netRate: undefined,
   filter: undefined,
   diskQuotaBytes: undefined,
   report: { enforced: [], adjusted: [], ignored: [] },
@@ -146,18 +147,27 @@ export class LinuxRuntime implements Runtime {
 
   async confinePod(pod: PodToConfine, apps: readonly AppConfinement[]): Promise<PodConfinement> {
     const { uuid, isolators } = pod;
-    const none = { cgroup: [], sysctls: [], report: NOTHING_ASKED.report };
-    const { cgroup, sysctls, report } =
-      isolators === undefined || isolators.length === 0
-        ? none
-        : (await import('./isolators.ts')).enforceOnPod({ ...pod, isolators });
+    const none = { cgroup: [], sysctls: [], netRate: undefined, report: NOTHING_ASKED.report };
+    const {
+      cgroup,
+      sysctls,
+      netRate: ofPod,
+      report,
+    } = isolators === undefined || isolators.length === 0
+      ? none
+      : (await import('./isolators.ts')).enforceOnPod({ ...pod, isolators });
+    // What the pod has bounds what its app has.
+    const netRate = [ofPod, ...apps.map((app) => app.netRate)]
+      .filter((rate) => rate !== undefined)
+      .sort((a, b) => a.bytesPerSecond - b.bytesPerSecond)[0];
     const hierarchy = findCgroup2();
     const isLimited = cgroup.length > 0 || apps.some((app) => app.cgroup.length > 0);
     const usable = hierarchy?.controllers.includes('memory') === true;
     if (hierarchy === undefined || (!isLimited && !usable))
-      return { cgroup: undefined, sysctls, report };
+      return { cgroup: undefined, sysctls, netRate, report };
     return {
       sysctls,
+      netRate,
       cgroup: { path: podCgroup(hierarchy.root, uuid), settings: cgroup },
       report,
     };

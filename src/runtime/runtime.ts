@@ -52,6 +52,13 @@ export interface PodToConfine {
 /** A filter of system calls: a file that is there, or a program that the pod's folder will hold. */
 export type SeccompFilter = { readonly file: string } | { readonly program: Uint8Array };
 
+/** A limit of what goes through the pod's interfaces, each way, and the programs that set it. */
+export interface NetworkRate {
+  readonly tc: string;
+  readonly nft: string;
+  readonly bytesPerSecond: number;
+}
+
 /** A label that a security module of the kernel gives the app's program. */
 export interface ExecLabel {
   readonly module: 'apparmor' | 'selinux';
@@ -66,6 +73,8 @@ export interface AppConfinement {
   readonly seccomp: SeccompFilter | undefined;
   readonly oomScoreAdj: number | undefined;
   readonly execLabel?: ExecLabel | undefined;
+  /** Of the only app of a pod. */
+  readonly netRate?: NetworkRate | undefined;
   readonly cgroup: readonly CgroupSetting[];
   readonly mask: readonly string[];
   readonly readonly: readonly string[];
@@ -80,6 +89,7 @@ export interface PodConfinement {
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
   /** Kernel parameters of the pod's own namespaces. */
   readonly sysctls?: readonly (readonly [key: string, value: string])[];
+  readonly netRate?: NetworkRate | undefined;
   readonly report: IsolatorReport;
 }
 

@@ -102,7 +102,15 @@ describe.skipIf(pool === undefined)('isolators', () => {
 
     it.runIf(process.arch === 'x64')('hold for the ways of other architectures, too', () => {
       const removed = ['payload', '--seccomp=mode=remove,errno=EXDEV,mkdirat', '--'];
-      // Without a filter it is EFAULT where the kernel runs 32-bit programs.
+      // Without a filter it is EFAULT where the kernel runs 32-bit programs; others have no such way.
+      const bare = tried(
+        'payload',
+        '--seccomp=mode=retain,@appc.io/all',
+        '--',
+        '--try',
+        'i386-mkdirat',
+      );
+      if (bare.stdout !== 'i386-mkdirat: Bad address\n') return;
       expect(tried(...removed, '--try', 'i386-mkdirat').stdout).toBe(
         'i386-mkdirat: Cross-device link\n',
       );

@@ -24,6 +24,7 @@
  *     --alloc-child MIB   a child touches that much memory; its wait status is told
  *     --fill PATH MIB     `wrote N MiB` of random bytes to PATH, and the errno that stopped it
  *     --cat PATH          the bytes of a file
+ *     --talk ADDRESS PORT KIB   sends so much over TCP (IPv4), then reads to the end; both are told
  *     --daemon S          a child in a session of its own that sleeps S seconds and keeps stdout
  * open
  */
@@ -38,7 +39,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <stdint.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -445,6 +449,34 @@ static void cat(const char *path) {
     fflush(stdout);
 }
 
+static void talk(const char *address, int port, size_t kib) {
+    static char chunk[16384];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    size_t sent = 0;
+    size_t got = 0;
+    ssize_t n = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    errno = 0;
+    if (inet_pton(AF_INET, address, &to.sin_addr) != 1 ||
+        connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+        printf("not connected: %s\n", strerror(errno));
+        fflush(stdout);
+        return;
+    }
+    for (; sent < kib << 10; sent += (size_t)n) {
+        size_t left = (kib << 10) - sent;
+        n = send(fd, chunk, left < sizeof chunk ? left : sizeof chunk, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+    }
+    shutdown(fd, SHUT_WR);
+    while ((n = recv(fd, chunk, sizeof chunk, 0)) > 0)
+        got += (size_t)n;
+    printf("sent %zu KiB, got %zu KiB\n", sent >> 10, got >> 10);
+    fflush(stdout);
+    close(fd);
+}
+
 /* One mode; returns how many arguments it took. */
 static int act(char **argv, char **all) {
     const char *mode = argv[0];
@@ -507,6 +539,9 @@ static int act(char **argv, char **all) {
     else if (strcmp(mode, "--fill") == 0 && argv[2] != NULL) {
         fill(value, atoi(argv[2]));
         return 3;
+    } else if (strcmp(mode, "--talk") == 0 && argv[2] != NULL && argv[3] != NULL) {
+        talk(value, atoi(argv[2]), (size_t)atoi(argv[3]));
+        return 4;
     } else if (strcmp(mode, "--daemon") == 0)
         daemon_child((unsigned)n);
     else {

@@ -248,6 +248,19 @@ static void test_pod_keys(void) {
            plan.metadata_port == 1104 && plan.metadata_uid == 999 && plan.metadata_gid == 995 &&
            plan.metadata_warn,
        "the metadata service");
+    static const char *const no_rate[] = {"net-rate|tc|/sbin/nft|5000", "net-rate|/sbin/tc||5000",
+                                          "net-rate|/sbin/tc|/sbin/nft|1023",
+                                          "net-rate|/sbin/tc|/sbin/nft"};
+    for (size_t i = 0; i < sizeof no_rate / sizeof no_rate[0]; i++)
+        refused(plan_with("net|ns|/run/netns/a", NULL, NULL, NULL, no_rate[i], NULL), 9, "net-rate",
+                no_rate[i]);
+    refused(plan_with(NULL, NULL, NULL, NULL, "net-rate|/sbin/tc|/sbin/nft|5000", NULL), 0,
+            "net-rate", "a rate without interfaces");
+    ok(plan_with("net|ns|/run/netns/a", NULL, NULL, NULL, "net-rate|/sbin/tc|/sbin/nft|5000",
+                 NULL) &&
+           plan.net_rate == 5000 && strcmp(plan.tc, "/sbin/tc") == 0 &&
+           strcmp(plan.nft, "/sbin/nft") == 0,
+       "a rate of the network");
     static const char *const no_sysctl[] = {"sysctl|kernel.hostname|x",
                                             "sysctl|kernel.shmmax",
                                             "sysctl|kernel.shmmaxx|1",

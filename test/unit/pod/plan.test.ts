@@ -99,10 +99,12 @@ describe('the plan file', () => {
       encodePlan({
         ...plan,
         sysctls: [['kernel.sem', '1 2 3 4']],
+        netRate: { tc: '/sbin/tc', nft: '/sbin/nft', bytesPerSecond: 5000 },
         apps: [{ ...app, execLabel: { module: 'apparmor', label: 'web' } }],
       }),
     );
     expect(records).toContainEqual(['sysctl', 'kernel.sem', '1 2 3 4']);
+    expect(records).toContainEqual(['net-rate', '/sbin/tc', '/sbin/nft', '5000']);
     expect(records).toContainEqual(['exec-label', 'apparmor', 'web']);
   });
 
