@@ -26,7 +26,8 @@
 #define REQUEST_MAX 4096
 #define OUTPUT_MAX 65536
 
-enum mode { FREE, REQUEST, WAIT, WAIT_READY, ATTACHED, CLOSING };
+/* WAIT: for the pod's end; the last three: for what happens to one app. */
+enum mode { FREE, REQUEST, WAIT, WAIT_READY, ATTACHED, CLOSING, STARTING, STOPPING, FORGETTING };
 
 struct connection {
     enum mode mode;
@@ -113,11 +114,8 @@ static void answer_and_close(struct connection *c, const char *line) {
 /* -- requests ----------------------------------------------------------------------------- */
 
 static unsigned find_app(const char *name) {
-    for (unsigned i = 0; i < pod->plan->app_count; i++) {
-        if (strcmp(pod->plan->apps[i]->name, name) == 0)
-            return i;
-    }
-    return WIRE_ALL;
+    size_t i = plan_find(pod->plan, name);
+    return i < pod->plan->app_count ? (unsigned)i : WIRE_ALL;
 }
 
 static void do_status(struct connection *c) {
@@ -127,6 +125,8 @@ static void do_status(struct connection *c) {
     pod_status_text(pod, &t);
     bool fits = queue(c, room, t.len);
     for (unsigned i = 0; fits && i < pod->plan->app_count; i++) {
+        if (pod->plan->apps[i] == NULL)
+            continue;
         t = (struct text){room, sizeof inputs[0], 0, false};
         text_pair(&t, "app", pod->plan->apps[i]->name);
         pod_app_text(&pod->apps[i], &t);
@@ -157,6 +157,28 @@ static void do_attach(struct connection *c, unsigned app) {
     c->frames = (struct frame_reader){0};
     c->have = 0;
     answer(c, streams_have_terminal() ? "ok tty\n" : "ok stream\n");
+}
+
+/* Before it is done: its answer may come at once. */
+static void do_change(struct connection *c, enum mode mode, const char *name, unsigned grace_ms) {
+    char line[128];
+    unsigned app = 0;
+    struct text t = TEXT_ON(line);
+    const char *reason = mode == STARTING   ? supervisor_start_app(name, &app)
+                         : mode == STOPPING ? supervisor_stop_app(name, grace_ms, &app)
+                                            : supervisor_forget_app(name, &app);
+    if (reason != NULL) {
+        text_str(&t, "error ");
+        text_str(&t, reason);
+        text_str(&t, "\n");
+        answer_and_close(c, line);
+        return;
+    }
+    c->mode = mode;
+    c->app = app;
+    c->deadline = 0;
+    if (mode == STOPPING)
+        answer(c, "ok\n");
 }
 
 /* Splits at single spaces; 0 when there are more than `max` words or an empty one. */
@@ -202,6 +224,15 @@ static void obey(struct connection *c, char *line) {
             supervisor_signal(n == 3 ? app : WIRE_ALL, (int)number);
             answer_and_close(c, "ok\n");
         }
+    } else if (n == 2 && strcmp(w[0], "app-start") == 0) {
+        do_change(c, STARTING, w[1], 0);
+    } else if (n == 3 && strcmp(w[0], "app-stop") == 0) {
+        if (number_parse(w[1], 86400000, &number))
+            do_change(c, STOPPING, w[2], (unsigned)number);
+        else
+            answer_and_close(c, "error the time is not a number of milliseconds\n");
+    } else if (n == 2 && strcmp(w[0], "app-forget") == 0) {
+        do_change(c, FORGETTING, w[1], 0);
     } else if (n == 2 && strcmp(w[0], "attach") == 0) {
         if (app == WIRE_ALL)
             answer_and_close(c, "error no such app\n");
@@ -272,6 +303,11 @@ static void read_request(struct connection *c) {
         drop(c);
 }
 
+static bool is_waiting(const struct connection *c) {
+    return c->mode == WAIT || c->mode == WAIT_READY || c->mode == STARTING || c->mode == STOPPING ||
+           c->mode == FORGETTING;
+}
+
 static void on_connection(unsigned which, short events) {
     struct connection *c = &connections[which];
     if (c->mode == FREE)
@@ -282,7 +318,7 @@ static void on_connection(unsigned which, short events) {
         read_request(c);
     else if (c->mode == ATTACHED && (events & POLLIN) != 0)
         read_frames(c);
-    else if ((c->mode == WAIT || c->mode == WAIT_READY) && (events & POLLIN) != 0) {
+    else if (is_waiting(c) && (events & POLLIN) != 0) {
         char nothing[64];
         ssize_t n = recv(c->fd, nothing, sizeof nothing, MSG_DONTWAIT);
         c->heard_end = n == 0;
@@ -359,6 +395,43 @@ void control_app_exited(unsigned app, int exit) {
     }
 }
 
+static void answer_waiting(unsigned app, enum mode mode, const char *line) {
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        if (connections[i].mode == mode && connections[i].app == app)
+            answer_and_close(&connections[i], line);
+    }
+}
+
+static void answer_failed(unsigned app, enum mode mode, const char *error) {
+    char line[320];
+    struct text t = {line, sizeof line - 1, 0, false};
+    text_str(&t, "error ");
+    text_plain(&t, error);
+    line[t.len] = '\n';
+    line[t.len + 1] = '\0';
+    answer_waiting(app, mode, line);
+}
+
+void control_app_started(unsigned app) {
+    answer_waiting(app, STARTING, "ok\n");
+}
+
+void control_app_idle(unsigned app, int exit) {
+    char line[16];
+    struct text t = TEXT_ON(line);
+    text_pair_num(&t, "exit", (uint64_t)exit);
+    answer_waiting(app, STOPPING, line);
+}
+
+void control_app_over(unsigned app, const char *error) {
+    answer_failed(app, STARTING, error[0] != '\0' ? error : "the app was stopped");
+}
+
+void control_app_forgotten(unsigned app, const char *error) {
+    answer_waiting(app, FORGETTING, "ok\n");
+    answer_failed(app, STARTING, error[0] != '\0' ? error : "the app was stopped");
+}
+
 void control_pod_exited(int exit) {
     char line[16];
     struct text t = TEXT_ON(line);
@@ -366,6 +439,8 @@ void control_pod_exited(int exit) {
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
         if (connections[i].mode == WAIT || connections[i].mode == WAIT_READY)
             answer_and_close(&connections[i], line);
+        else if (is_waiting(&connections[i]))
+            answer_and_close(&connections[i], "error the pod has ended\n");
     }
 }
 

@@ -20,6 +20,13 @@ void control_watch(void);
 void control_output(unsigned app, unsigned stream, const char *bytes, size_t n);
 /* The app's main process ended: its clients get the exit frame and the end. */
 void control_app_exited(unsigned app, int exit);
+/* What a request about one app waits for. An app that is over will not start; one that is forgotten
+ * neither. */
+void control_app_started(unsigned app);
+void control_app_over(unsigned app, const char *error);
+/* Its post-stop handler has ended, too. */
+void control_app_idle(unsigned app, int exit);
+void control_app_forgotten(unsigned app, const char *error);
 /* The final files are written: `exit=N` to all who wait. */
 void control_pod_exited(int exit);
 /* The pod is ready: those who waited for it are told. */
@@ -32,5 +39,10 @@ void control_close_all(void);
 void supervisor_stop(unsigned grace_ms);
 /* WIRE_ALL: every app. */
 void supervisor_signal(unsigned app, int sig);
+/* Of a changeable pod. NULL: it has begun, and its end is told by the functions above; or why it
+ * cannot be done. `app` becomes the app's number. */
+const char *supervisor_start_app(const char *name, unsigned *app);
+const char *supervisor_stop_app(const char *name, unsigned grace_ms, unsigned *app);
+const char *supervisor_forget_app(const char *name, unsigned *app);
 
 #endif

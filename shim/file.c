@@ -18,8 +18,10 @@ void *file_room(size_t size) {
     return room == MAP_FAILED ? NULL : room;
 }
 
-static int load(int fd, size_t max, char **bytes, size_t *length) {
+int file_load_open(int fd, size_t max, char **bytes, size_t *length) {
     struct stat st;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return -errno;
     if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
@@ -44,7 +46,7 @@ int file_load(const char *path, size_t max, char **bytes, size_t *length) {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int r = load(fd, max, bytes, length);
+    int r = file_load_open(fd, max, bytes, length);
     close(fd);
     return r;
 }

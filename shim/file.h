@@ -12,6 +12,8 @@
  * another -errno. The memory is never freed.
  */
 int file_load(const char *path, size_t max, char **bytes, size_t *length);
+/* The same for an open file, read from its beginning; it stays open. */
+int file_load_open(int fd, size_t max, char **bytes, size_t *length);
 /* Zeroed memory for the rest of the process's life, or NULL. */
 void *file_room(size_t size);
 

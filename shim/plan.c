@@ -22,6 +22,7 @@ enum key {
     KEY_HOSTNAME,
     KEY_NET,
     KEY_NET_RATE,
+    KEY_MUTABLE,
     KEY_CGROUP,
     KEY_POD_SET,
     KEY_SYSCTL,
@@ -70,6 +71,7 @@ static const struct rule {
     [KEY_HOSTNAME] = {"hostname", false, 1, 1, 1, 1},
     [KEY_NET] = {"net", false, 1, 2, 1, 1},
     [KEY_NET_RATE] = {"net-rate", false, 3, 3, 0, 1},
+    [KEY_MUTABLE] = {"mutable", false, 1, 1, 0, 1},
     [KEY_CGROUP] = {"cgroup", false, 1, 1, 0, 1},
     [KEY_POD_SET] = {"cgroup-set", false, 2, 2, 0, PLAN_RECORDS_MAX},
     [KEY_SYSCTL] = {"sysctl", false, 2, 2, 0, 256},
@@ -384,6 +386,8 @@ static const char *pod_record(struct builder *b, enum key key, const struct fram
         return network(p, f);
     case KEY_NET_RATE:
         return net_rate(p, value);
+    case KEY_MUTABLE:
+        return value_bool(value, &p->changeable) ? NULL : "not 0 or 1";
     case KEY_CGROUP:
         p->cgroup = value;
         return value_path(value) && value[1] != '\0' ? NULL : "not an absolute, normalised path";
@@ -615,7 +619,7 @@ bool plan_parse(char *bytes, size_t length, void *arena, size_t arena_size, stru
                 return fail(error, r.record, f.key, "wrong number of fields");
             if (!complete(&b, r.record, error))
                 return false;
-            if (plan->app_count == 0)
+            if (plan->app_count == 0 && !plan->changeable)
                 return fail(error, r.record, "app", "the plan has no app");
             return r.at == r.end || fail(error, r.record, f.key, "something follows the end");
         }
@@ -641,4 +645,15 @@ bool plan_parse(char *bytes, size_t length, void *arena, size_t arena_size, stru
         if (reason != NULL)
             return fail(error, r.record, f.key, reason);
     }
+}
+
+size_t plan_room(const struct plan *plan) {
+    return plan->changeable ? PLAN_APPS_MAX : plan->app_count;
+}
+
+size_t plan_find(const struct plan *plan, const char *name) {
+    size_t i = 0;
+    while (i < plan->app_count && (plan->apps[i] == NULL || strcmp(plan->apps[i]->name, name) != 0))
+        i++;
+    return i;
 }

@@ -128,6 +128,7 @@ struct plan {
     uint64_t net_rate;    /* bytes a second through the interfaces of net_ns, or 0 */
     const char *tc, *nft; /* the programs that limit it */
     bool own_net;         /* a new network namespace */
+    bool changeable;      /* apps come and go while it runs; it ends only by a stop */
     const char *net_ns;   /* or NULL: the file of the one to join */
     const char *cgroup;   /* or NULL */
     struct plan_setting *settings;
@@ -146,6 +147,10 @@ struct plan {
     size_t app_count;
 };
 
+/* How many apps the pod may have at once while it runs. apps[i] of a changeable pod may be NULL. */
+size_t plan_room(const struct plan *plan);
+/* The app of that name, or app_count. */
+size_t plan_find(const struct plan *plan, const char *name);
 /* How large an arena plan_parse() needs at most for these bytes; 0 if their framing is wrong. */
 size_t plan_measure(const char *bytes, size_t length, struct plan_error *error);
 /* `bytes` is only read. `arena` must be aligned for any type. */

@@ -105,7 +105,7 @@ int pod_claim(struct pod *pod) {
     int r;
     pod->listener = pod->status_dir = pod->log_dir = -1;
     pod->exit = -1;
-    pod->apps = keep_room(pod->plan->app_count * sizeof *pod->apps);
+    pod->apps = keep_room(plan_room(pod->plan) * sizeof *pod->apps);
     pod->dir = open(pod->plan->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (pod->dir < 0)
         return -errno;
@@ -157,14 +157,30 @@ void pod_close_control(struct pod *pod) {
     fd_close(&pod->listener);
 }
 
+static int open_log(struct pod *pod, unsigned app) {
+    return log_open(&pod->apps[app].log, pod->log_dir, pod->plan->apps[app]->name,
+                    pod->plan->log_max, pod->plan->log_keep);
+}
+
 int pod_open_logs(struct pod *pod) {
     for (unsigned i = 0; i < pod->plan->app_count; i++) {
-        int r = log_open(&pod->apps[i].log, pod->log_dir, pod->plan->apps[i]->name,
-                         pod->plan->log_max, pod->plan->log_keep);
+        int r = open_log(pod, i);
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+int pod_add_app(struct pod *pod, unsigned app) {
+    pod->apps[app] = (struct app_run){.app = pod->plan->apps[app], .idle = true};
+    pod->apps[app].log.fd = -1;
+    return open_log(pod, app);
+}
+
+void pod_drop_app(struct pod *pod, unsigned app) {
+    fd_close(&pod->apps[app].log.fd);
+    pod->apps[app] = (struct app_run){0};
+    pod->apps[app].log.fd = -1;
 }
 
 static void pair_time(struct text *t, const char *key, struct timespec at) {

@@ -29,6 +29,8 @@ struct app_run {
     unsigned starts;
     bool oom;           /* its last end was an out-of-memory kill */
     uint64_t oom_kills; /* of any process of the app, since the pod runs */
+    bool idle;          /* nothing of it runs or will: of a changeable pod, it may be started */
+    long long kill_at;  /* of a stop of it alone; 0: no deadline */
     char error[256];
     struct log log;
 };
@@ -67,6 +69,9 @@ int pod_write_app(const struct pod *pod, unsigned app);
 /* The lines of the two files, also for the control socket. */
 void pod_status_text(const struct pod *pod, struct text *t);
 void pod_app_text(const struct app_run *run, struct text *t);
+/* Of an app that joins a running pod: `apps[app]` all new, with its log. */
+int pod_add_app(struct pod *pod, unsigned app);
+void pod_drop_app(struct pod *pod, unsigned app);
 /* `running` becomes `exited`, with the time of the exit. */
 int pod_mark_exited(const struct pod *pod);
 int pod_mark_deleting(const struct pod *pod);

@@ -67,8 +67,9 @@ static void open_sink(struct sink *sink, int fd, const char *path) {
 void streams_init(struct pod *pod, const struct streams_setup *setup) {
     s.pod = pod;
     s.chunk = keep_room(CHUNK);
-    s.in = keep_room(pod->plan->app_count * sizeof *s.in);
-    s.out = keep_room(pod->plan->app_count * sizeof *s.out);
+    size_t room = plan_room(pod->plan);
+    s.in = keep_room(room * sizeof *s.in);
+    s.out = keep_room(room * sizeof *s.out);
     s.setup = *setup;
     s.master = -1;
     s.stdin_open = setup->read_stdin;
@@ -82,7 +83,7 @@ void streams_init(struct pod *pod, const struct streams_setup *setup) {
         open_sink(&s.sinks[0], STDOUT_FILENO, "/proc/self/fd/1");
         open_sink(&s.sinks[1], STDERR_FILENO, "/proc/self/fd/2");
     }
-    for (unsigned i = 0; i < pod->plan->app_count; i++)
+    for (size_t i = 0; i < room; i++)
         s.in[i] = s.out[i][0] = s.out[i][1] = -1;
 }
 
@@ -90,6 +91,12 @@ void streams_attach(unsigned app, int in, int out, int err) {
     s.in[app] = in;
     s.out[app][0] = out;
     s.out[app][1] = err;
+}
+
+void streams_detach(unsigned app) {
+    fd_close(&s.in[app]);
+    fd_close(&s.out[app][0]);
+    fd_close(&s.out[app][1]);
 }
 
 void streams_attach_terminal(int master) {

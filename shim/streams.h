@@ -22,6 +22,8 @@ struct streams_setup {
 void streams_init(struct pod *pod, const struct streams_setup *setup);
 /* Hands over an app's descriptors (or -1): our ends of its pipes. They must not block. */
 void streams_attach(unsigned app, int in, int out, int err);
+/* The end of that: what has been read is written, what was not is lost. */
+void streams_detach(unsigned app);
 /* The master of the only app's pty. */
 void streams_attach_terminal(int master);
 bool streams_have_terminal(void);

@@ -14,19 +14,29 @@
 
 enum wire_kind {
     /* init to supervisor */
-    WIRE_TTY = 1,  /* carries the pty's master */
-    WIRE_STARTED,  /* app; carries the pid as the receiver sees it */
-    WIRE_EXITED,   /* app, value: wait status of its main process, or -1: it was never started;
-                      index 1: it is started again, unless the pod stops meanwhile */
-    WIRE_DONE,     /* app: its post-stop handler, if any, has ended too, and nothing follows */
-    WIRE_PROBLEM,  /* app, step, index, value: errno or wait status */
-    WIRE_NOTE,     /* app, step, index: nothing failed, and somebody should know */
-    WIRE_METADATA, /* carries the listener of a relay; value: errno when there is none */
+    WIRE_TTY = 1,   /* carries the pty's master */
+    WIRE_STARTED,   /* app; carries the pid as the receiver sees it */
+    WIRE_EXITED,    /* app, value: wait status of its main process, or -1: it was never started;
+                       index 1: it is started again, unless the pod stops meanwhile */
+    WIRE_DONE,      /* app: its post-stop handler, if any, has ended too, and nothing follows */
+    WIRE_PROBLEM,   /* app, step, index, value: errno or wait status */
+    WIRE_NOTE,      /* app, step, index: nothing failed, and somebody should know */
+    WIRE_METADATA,  /* carries the listener of a relay; value: errno when there is none */
+    WIRE_READY,     /* of a changeable pod: all contexts are built */
+    WIRE_FORGOTTEN, /* app: nothing of it is left in init */
     /* supervisor to init */
     WIRE_SIGNAL, /* app, value: signal for the main process (KILL: for whatever runs) */
     WIRE_SETTLE, /* start nothing again */
     WIRE_STOP,   /* value: grace in ms; start nothing more; to every app its stop signal, in turn */
+    /* the same, in a changeable pod */
+    WIRE_GIVE,     /* index: enum wire_gift; carries a descriptor for the app that is added next */
+    WIRE_ADD,      /* app, value: its place in the plan that was given; build it and start it */
+    WIRE_START,    /* app: one that is done */
+    WIRE_STOP_APP, /* app: its stop signal, and no other start */
+    WIRE_FORGET,   /* app: one that is done */
 };
+
+enum wire_gift { GIFT_PLAN, GIFT_FILTER, GIFT_HOST, GIFT_CGROUP, GIFT_OUT, GIFT_ERR, GIFT_COUNT };
 
 enum wire_step {
     STEP_NONE,

@@ -99,6 +99,16 @@ static void make_parent(const char *path) {
     }
 }
 
+static bool make_app(const struct plan *plan, struct cgroups *g, unsigned app,
+                     struct problem *problem) {
+    const char *file = NULL;
+    g->apps[app] = make_dir(g->pod, plan->apps[app]->name);
+    if (g->apps[app] < 0)
+        return fail(problem, "cannot make a cgroup below", plan->cgroup, g->apps[app]);
+    int r = apply(g->apps[app], plan->apps[app]->settings, &file);
+    return r == 0 || fail(problem, "cannot set the cgroup's", file, r);
+}
+
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem) {
     const char *file = NULL;
     cgroup_none(g);
@@ -122,14 +132,32 @@ bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *p
     if (g->init < 0)
         return fail(problem, "cannot make a cgroup below", plan->cgroup, g->init);
     for (unsigned i = 0; i < plan->app_count; i++) {
-        g->apps[i] = make_dir(g->pod, plan->apps[i]->name);
-        if (g->apps[i] < 0)
-            return fail(problem, "cannot make a cgroup below", plan->cgroup, g->apps[i]);
-        r = apply(g->apps[i], plan->apps[i]->settings, &file);
-        if (r < 0)
-            return fail(problem, "cannot set the cgroup's", file, r);
+        if (!make_app(plan, g, i, problem))
+            return false;
     }
     return true;
+}
+
+bool cgroup_add(const struct plan *plan, struct cgroups *g, unsigned app, struct problem *problem) {
+    if (plan->cgroup == NULL)
+        return true;
+    int r = enable(g->pod, plan->apps[app]->settings);
+    if (r < 0)
+        return fail(problem, "cannot enable the controllers of the cgroup", plan->cgroup, r);
+    return make_app(plan, g, app, problem);
+}
+
+void cgroup_drop(struct cgroups *g, unsigned app, const char *name) {
+    if (g->apps[app] < 0)
+        return;
+    (void)put(g->apps[app], "cgroup.kill", "1"); /* absent before Linux 5.14 */
+    fd_close(&g->apps[app]);
+    for (unsigned tries = 0; tries < 50; tries++) {
+        const struct timespec pause = {0, 2000000};
+        if (unlinkat(g->pod, name, AT_REMOVEDIR) == 0 || errno != EBUSY)
+            return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 uint64_t cgroup_oom_kills(const struct cgroups *g, unsigned app) {
@@ -154,7 +182,8 @@ static int remove_all(int parent, const char *name, const struct plan *plan, int
     if (unlinkat(pod, "_init", AT_REMOVEDIR) < 0 && errno != ENOENT)
         r = -errno;
     for (unsigned i = 0; i < plan->app_count; i++) {
-        if (unlinkat(pod, plan->apps[i]->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        if (plan->apps[i] != NULL && unlinkat(pod, plan->apps[i]->name, AT_REMOVEDIR) < 0 &&
+            errno != ENOENT)
             r = -errno;
     }
     if (r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)

@@ -27,6 +27,10 @@ void cgroup_none(struct cgroups *g);
 /* All descriptors -1 when the plan has no cgroup. Makes the folder above the pod's too. Errors:
  * false, and the problem is filled. */
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem);
+/* The folder of an app that joins a running pod, with its settings. */
+bool cgroup_add(const struct plan *plan, struct cgroups *g, unsigned app, struct problem *problem);
+/* Kills what is left of the app and removes its folder, if that goes at once. */
+void cgroup_drop(struct cgroups *g, unsigned app, const char *name);
 /* How many processes of the app the kernel has killed for its memory, or for the pod's. */
 uint64_t cgroup_oom_kills(const struct cgroups *g, unsigned app);
 /* Kills what is left and removes the folders; waits up to two seconds. 0 or -errno. */

@@ -26,6 +26,7 @@
 #include "../keep.h"
 #include "../poller.h"
 #include "../report.h"
+#include "additions.h"
 #include "context.h"
 #include "metadata.h"
 #include "given.h"
@@ -124,7 +125,7 @@ static bool loopback_up(struct wire *problem) {
     return r == 0 || problem_at(problem, STEP_LOOPBACK, 0, r);
 }
 
-static unsigned building; /* whose context it is */
+static KEPT unsigned building; /* whose context it is */
 
 static void tell_note(enum wire_step step, unsigned index) {
     struct wire w = {.kind = WIRE_NOTE,
@@ -187,20 +188,24 @@ static void wait_for_something(int signals) {
     }
     if (set[0].revents != 0) {
         struct wire w;
-        if (fd_receive(self->channel, &w, sizeof w, NULL, NULL) != 1)
+        int fd = -1;
+        if (fd_receive(self->channel, &w, sizeof w, &fd, NULL) != 1)
             _exit(EXIT_SHIM);
-        tasks_obey(&w);
+        tasks_obey(&w, fd);
     }
 }
 
-_Noreturn void init_main(const struct init *init) {
+_Noreturn void init_main(struct init *init) {
     struct wire problem = {0};
     sigset_t children;
     self = init;
     tasks_init(init);
     notify_init(init->plan, init->notices);
-    watch.set = keep_room((2 + 2 * init->plan->app_count) * sizeof *watch.set);
-    watch.owner = keep_room((2 + init->plan->app_count) * sizeof *watch.owner);
+    size_t room = plan_room(init->plan);
+    watch.set = keep_room((2 + 2 * room) * sizeof *watch.set);
+    watch.owner = keep_room((2 + room) * sizeof *watch.owner);
+    if (init->plan->changeable)
+        additions_init(init);
     watch_supervisor();
     join_network();
     self_forget("jetpack-init");
@@ -221,9 +226,10 @@ _Noreturn void init_main(const struct init *init) {
     int signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
         task_check(problem_at(&problem, STEP_FORK, 0, errno), WIRE_ALL, &problem);
-    for (unsigned i = 0; i < init->plan->app_count; i++) {
+    if (init->plan->changeable)
+        task_tell(&(struct wire){.kind = WIRE_READY});
+    for (unsigned i = 0; i < init->plan->app_count; i++)
         task_begin(i);
-    }
     for (;;) {
         tasks_advance();
         if (tasks_done()) {

@@ -25,12 +25,12 @@ struct init_app {
 };
 
 struct init {
-    const struct plan *plan;
+    struct plan *plan;
     int channel; /* SOCK_SEQPACKET to the supervisor */
     int netns;   /* the network namespace to join, or -1 */
     int notices; /* SOCK_SEQPACKET to the supervisor (notify.h), or -1 */
     bool tty;
-    struct init_app *apps; /* as many as the plan has */
+    struct init_app *apps; /* as many as plan_room() says */
 };
 
 /*
@@ -39,6 +39,6 @@ struct init {
  * handlers, reaps whatever is left to it, and exits when all apps are done. Tells the supervisor
  * each step (wire.h) and dies with it.
  */
-_Noreturn void init_main(const struct init *init);
+_Noreturn void init_main(struct init *init);
 
 #endif

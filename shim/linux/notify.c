@@ -34,8 +34,9 @@ void notify_init(const struct plan *p, int to) {
     if (notices < 0)
         return;
     untold = keep_room(sizeof *untold);
-    sockets = keep_room(p->app_count * sizeof *sockets);
-    for (size_t i = 0; i < p->app_count; i++)
+    size_t room = plan_room(p);
+    sockets = keep_room(room * sizeof *sockets);
+    for (size_t i = 0; i < room; i++)
         sockets[i] = -1;
 }
 
@@ -53,9 +54,7 @@ static int bind_here(int fd) {
     return fchmodat(AT_FDCWD, name, 0666, 0) < 0 ? -errno : 0;
 }
 
-int notify_bind(unsigned app) {
-    if (notices < 0 || !plan->apps[app]->notify)
-        return 0;
+int notify_open(void) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
@@ -67,8 +66,26 @@ int notify_bind(unsigned app) {
         close(fd);
         return r;
     }
+    return fd;
+}
+
+int notify_bind(unsigned app) {
+    if (notices < 0 || !plan->apps[app]->notify)
+        return 0;
+    int fd = notify_open();
+    if (fd < 0)
+        return fd;
     sockets[app] = fd;
     return 0;
+}
+
+void notify_take(unsigned app, int fd) {
+    if (notices < 0) {
+        fd_close(&fd);
+        return;
+    }
+    fd_close(&sockets[app]);
+    sockets[app] = fd;
 }
 
 static void tell(void) {

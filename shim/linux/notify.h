@@ -36,6 +36,10 @@ struct notify_wire {
 void notify_init(const struct plan *plan, int notices);
 /* In the app's root, before anything of it runs. 0 or -errno; nothing to do is 0. */
 int notify_bind(unsigned app);
+/* The same for an app that joins, in the process that builds its context: the socket, or -errno. */
+int notify_open(void);
+/* Listens to that socket for the app; -1: no more. */
+void notify_take(unsigned app, int fd);
 /* Adds to a poll set: at most as many as the plan has apps. */
 nfds_t notify_watch(struct pollfd *set);
 void notify_hear(const struct pollfd *set, nfds_t n);

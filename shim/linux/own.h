@@ -13,6 +13,7 @@
 #include "../pod.h"
 #include "../report.h"
 #include "../supervisor.h"
+#include "../wire.h"
 #include "cgroup.h"
 #include "init.h"
 
@@ -38,5 +39,22 @@ bool start_catch_signals(void);
 /* Logs, cgroup, pipes, signals, init, status files. On failure own.pod.init tells whether init
  * was started. */
 bool start_set_up(struct problem *problem);
+
+/* -- supervisor.c -------------------------------------------------------------------------- */
+
+/* After SIGKILL, the next one: for a handler that came after it. */
+#define KILL_AGAIN_MS 1000
+
+void tell_init(enum wire_kind kind, unsigned app, int value);
+bool supervisor_stopping(void);
+
+/* -- changes.c ----------------------------------------------------------------------------- */
+
+/* Before the first fork. */
+void changes_init(void);
+/* Once per round of the event loop: the ends of single apps' grace. */
+void changes_watch(void);
+/* Init has let go of the app. */
+void changes_forgotten(unsigned app);
 
 #endif

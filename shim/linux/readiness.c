@@ -77,7 +77,7 @@ static void check(void) {
         return;
     changed = false;
     for (unsigned i = 0; i < pod->plan->app_count; i++) {
-        if (pod->apps[i].ready.tv_sec == 0)
+        if (pod->plan->apps[i] != NULL && pod->apps[i].ready.tv_sec == 0)
             return;
     }
     clock_gettime(CLOCK_REALTIME, &pod->ready);
@@ -91,6 +91,10 @@ static void app_ready(unsigned app) {
     if (run->ready.tv_sec != 0)
         return;
     clock_gettime(CLOCK_REALTIME, &run->ready);
+    changed = true;
+}
+
+void readiness_look(void) {
     changed = true;
 }
 
@@ -111,6 +115,10 @@ static void pass_status(void) {
     struct text t = TEXT_ON(line);
     if (said == NULL || said->app == WIRE_ALL)
         return;
+    if (pod->plan->apps[said->app] == NULL) { /* it has left meanwhile */
+        said->app = WIRE_ALL;
+        return;
+    }
     if (poller_now() < next_status) {
         poller_until(next_status);
         return;
@@ -118,7 +126,7 @@ static void pass_status(void) {
     memcpy(plain, said->text, said->length);
     plain[said->length] = '\0';
     text_str(&t, "STATUS=");
-    if (pod->plan->app_count > 1) {
+    if (pod->plan->app_count > 1 || pod->plan->changeable) {
         text_str(&t, pod->plan->apps[said->app]->name);
         text_str(&t, ": ");
     }
@@ -137,13 +145,15 @@ static bool hear(void) {
             fd_close(&notices); /* init is gone */
         return false;
     }
+    if (pod->plan->apps[w.app] == NULL)
+        return true;
     if (w.has_text && said != NULL)
         *said = w;
     if (w.ready) {
         app_ready(w.app);
         (void)pod_write_app(pod, w.app);
     }
-    if (w.stopping && pod->plan->app_count == 1)
+    if (w.stopping && pod->plan->app_count == 1 && !pod->plan->changeable)
         readiness_stopping();
     return true;
 }

@@ -17,6 +17,8 @@
 void readiness_init(struct pod *pod, int notices, bool json);
 /* Once per round of the event loop. */
 void readiness_watch(void);
+/* Something has changed that may make the pod ready. */
+void readiness_look(void);
 /* Before its status is written, which tells both. */
 void readiness_app_started(unsigned app);
 /* The pod is being stopped, or has ended: from here on it cannot become ready. */

@@ -105,7 +105,7 @@ static void close_init_ends(void) {
 /* Only where some app tells when it is ready. */
 static bool make_notices(struct problem *problem) {
     int pair[2] = {-1, -1};
-    bool wanted = false;
+    bool wanted = own.plan.changeable; /* such an app may join */
     for (unsigned i = 0; i < own.plan.app_count; i++)
         wanted = wanted || own.plan.apps[i]->notify;
     own.init.notices = -1;

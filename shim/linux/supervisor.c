@@ -37,9 +37,8 @@
 #include "readiness.h"
 #include "trim.h"
 
-#define KILL_AGAIN_MS 1000
 /* Beside the three of each app: connections, signals, our own stdio. */
-#define WATCHES 64
+#define WATCHES 48
 /* How long the end of a pod waits for a slow terminal before it is recorded. */
 #define DRAIN_MS 200
 
@@ -48,14 +47,21 @@ KEPT struct own own = {.channel = -1, .signals = -1};
 static KEPT bool stopping;
 static KEPT long long kill_at; /* 0: no deadline */
 static KEPT int status = -1;   /* of the first app that failed */
-static KEPT unsigned started;
+static KEPT unsigned started;  /* apps that have run */
+static KEPT unsigned expected; /* those that the pod was started with */
+static KEPT bool init_ready;
+static KEPT bool told_ready;
 static KEPT int init_status = -1;
 static KEPT bool impatient; /* a signal came after the pod's end */
 
-static void tell_init(enum wire_kind kind, unsigned app, int value) {
+void tell_init(enum wire_kind kind, unsigned app, int value) {
     struct wire w = {.kind = (uint8_t)kind, .app = (uint16_t)app, .value = value};
     if (own.channel >= 0)
         (void)fd_send(own.channel, &w, sizeof w, -1); /* a dead init is seen by its SIGCHLD */
+}
+
+bool supervisor_stopping(void) {
+    return stopping;
 }
 
 void supervisor_signal(unsigned app, int sig) {
@@ -72,7 +78,8 @@ void supervisor_stop(unsigned grace_ms) {
     readiness_stopping();
 }
 
-static void app_failed(int exit) {
+/* Not of a changeable pod: there the others go on. */
+static void pod_failed(int exit) {
     if (status < 0)
         status = exit;
     if (!stopping)
@@ -80,6 +87,21 @@ static void app_failed(int exit) {
 }
 
 /* -- what init tells ------------------------------------------------------------------------ */
+
+static void app_failed(int exit) {
+    if (!own.plan.changeable)
+        pod_failed(exit);
+}
+
+/* Whoever waits for a detached pod is told when init is done with it, and every app has started
+ * (or, in a changeable pod, has not: it goes on without). */
+static void ready_if(void) {
+    if (told_ready || started < expected || (own.plan.changeable && !init_ready))
+        return;
+    told_ready = true;
+    detach_ready();
+    trim();
+}
 
 static void on_started(unsigned index, pid_t pid) {
     struct app_run *run = &own.pod.apps[index];
@@ -89,9 +111,10 @@ static void on_started(unsigned index, pid_t pid) {
     clock_gettime(CLOCK_REALTIME, &run->started);
     readiness_app_started(index);
     (void)pod_write_app(&own.pod, index);
-    if (run->starts == 1 && ++started == own.plan.app_count) {
-        detach_ready();
-        trim();
+    control_app_started(index);
+    if (run->starts == 1) {
+        started++;
+        ready_if();
     }
 }
 
@@ -113,8 +136,13 @@ static void app_over(unsigned index) {
     const struct app_run *run = &own.pod.apps[index];
     app_ended(index, APP_EXITED);
     control_app_exited(index, run->exit);
+    control_app_over(index, run->error);
     if (run->exit != 0)
         app_failed(run->exit);
+    if (own.plan.changeable && run->starts == 0) {
+        started++;
+        ready_if();
+    }
 }
 
 static void on_exited(unsigned index, int wait_status, bool again) {
@@ -140,6 +168,9 @@ static void on_exited(unsigned index, int wait_status, bool again) {
 static void on_done(unsigned index) {
     if (own.pod.apps[index].state != APP_EXITED)
         app_over(index);
+    own.pod.apps[index].idle = true;
+    own.pod.apps[index].kill_at = 0;
+    control_app_idle(index, own.pod.apps[index].exit);
 }
 
 static void on_problem(const struct wire *w) {
@@ -156,13 +187,17 @@ static void on_problem(const struct wire *w) {
     /* The terminal is ours again before something is written to it. */
     terminal_restore();
     report(&problem, own.options.json);
-    if (w->app < own.plan.app_count) {
+    bool of_app = w->app < own.plan.app_count;
+    if (of_app) {
         struct app_run *run = &own.pod.apps[w->app];
         struct text t = TEXT_ON(run->error);
         text_str(&t, problem.message);
         run->exit = problem.exit;
     }
-    app_failed(problem.exit);
+    if (of_app && init_ready)
+        app_failed(problem.exit);
+    else
+        pod_failed(problem.exit);
 }
 
 static void on_note(const struct wire *w) {
@@ -176,8 +211,8 @@ static bool hear_init(void) {
     int fd = -1;
     pid_t pid = 0;
     int r = fd_receive(own.channel, &w, sizeof w, &fd, &pid);
-    if (r != 1 ||
-        (w.app >= own.plan.app_count && w.kind != WIRE_PROBLEM && w.kind != WIRE_METADATA)) {
+    if (r != 1 || (w.app >= own.plan.app_count && w.kind != WIRE_PROBLEM &&
+                   w.kind != WIRE_METADATA && w.kind != WIRE_READY)) {
         fd_close(&fd);
         if (r != -EAGAIN)
             fd_close(&own.channel);
@@ -202,6 +237,14 @@ static bool hear_init(void) {
         break;
     case WIRE_DONE:
         on_done(w.app);
+        break;
+    case WIRE_READY:
+        init_ready = true;
+        readiness_look();
+        ready_if();
+        break;
+    case WIRE_FORGOTTEN:
+        changes_forgotten(w.app);
         break;
     case WIRE_NOTE:
         on_note(&w);
@@ -253,7 +296,13 @@ static void on_signal(unsigned which, short events) {
         break;
     case SIGINT:
     case SIGQUIT:
-    case SIGHUP: /* who sends these wants an end, not a new start */
+    case SIGHUP:
+        if (own.plan.changeable) {
+            impatient = init_status >= 0;
+            supervisor_stop(own.plan.stop_grace_ms);
+            break;
+        }
+        /* who sends these wants an end, not a new start */
         tell_init(WIRE_SETTLE, WIRE_ALL, 0);
         /* fallthrough */
     default:
@@ -269,6 +318,8 @@ static void round_once(void) {
         supervisor_signal(WIRE_ALL, SIGKILL);
         kill_at = poller_now() + KILL_AGAIN_MS; /* for the handlers that come next */
     }
+    if (own.plan.changeable) /* whose code is not in memory otherwise (trim.c) */
+        changes_watch();
     poller_until(kill_at);
     poller_watch(own.signals, POLLIN, on_signal, 0);
     poller_watch(own.channel, POLLIN, on_channel, 0);
@@ -302,7 +353,7 @@ static void settle_apps(void) {
     bool killed = init_status >= 0 && WIFSIGNALED(init_status);
     for (unsigned i = 0; i < own.plan.app_count; i++) {
         struct app_run *run = &own.pod.apps[i];
-        if (run->state == APP_EXITED)
+        if (own.plan.apps[i] == NULL || run->state == APP_EXITED)
             continue;
         if (run->state == APP_RUNNING || (killed && run->state == APP_CREATED)) {
             run->signal = SIGKILL;
@@ -365,17 +416,21 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     cgroup_none(&own.cgroups);
     if (!plan_load(plan_path, &own.plan, &problem))
         return refuse(&problem);
-    own.filters = keep_room(own.plan.app_count * sizeof *own.filters);
-    own.init.apps = keep_room(own.plan.app_count * sizeof *own.init.apps);
-    poller_init((unsigned)own.plan.app_count * 3 + WATCHES);
+    own.filters = keep_room(plan_room(&own.plan) * sizeof *own.filters);
+    own.init.apps = keep_room(plan_room(&own.plan) * sizeof *own.init.apps);
+    poller_init((unsigned)plan_room(&own.plan) * 3 + WATCHES);
+    changes_init();
+    expected = (unsigned)own.plan.app_count;
     for (unsigned i = 0; i < own.plan.app_count; i++) {
         if (!filter_load(own.plan.apps[i], &own.filters[i], &problem))
             return refuse(&problem);
     }
-    if ((own.options.tty || own.options.interactive) && own.plan.app_count > 1) {
+    if ((own.options.tty || own.options.interactive) &&
+        (own.plan.app_count > 1 || own.plan.changeable)) {
         problem_set(&problem, EXIT_SHIM, "SEVERAL_APPS",
-                    "--tty and --interactive need a pod of one app", NULL, 0,
-                    "run it with --detach, and attach to one of its apps");
+                    own.plan.changeable ? "--tty and --interactive need a pod that is not mutable"
+                                        : "--tty and --interactive need a pod of one app",
+                    NULL, 0, "run it with --detach, and attach to one of its apps");
         return refuse(&problem);
     }
     if (!listen_assign(&own.plan, own.init.apps, own.options.json, &problem))

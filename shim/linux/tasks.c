@@ -17,6 +17,7 @@
 #include "../keep.h"
 #include "../poller.h"
 #include "../report.h"
+#include "additions.h"
 #include "launch.h"
 #include "sys.h"
 #include "trim.h"
@@ -36,7 +37,7 @@ static KEPT long long turn_until; /* before this only the app whose turn it is g
 
 void tasks_init(const struct init *init) {
     self = init;
-    tasks = keep_room(init->plan->app_count * sizeof *tasks);
+    tasks = keep_room(plan_room(init->plan) * sizeof *tasks);
 }
 
 void task_tell(const struct wire *w) {
@@ -56,17 +57,24 @@ void task_check(bool fine, unsigned app, struct wire *problem) {
         give_up(app, problem);
 }
 
-static void start(unsigned index, enum phase phase) {
+/* False: it could not be forked, and that is told. */
+static bool start(unsigned index, enum phase phase) {
     struct task *t = &tasks[index];
     const struct plan_app *app = self->plan->apps[index];
     const struct init_app *own = &self->apps[index];
     struct wire problem = {0};
     int ends[2] = {-1, -1};
-    int r = fd_pipe(ends, 0);
-    task_check(r == 0 || problem_at(&problem, STEP_FORK, 0, r), index, &problem);
     struct sys_clone how = {0, own->cgroup};
-    pid_t pid = sys_clone3(&how);
-    task_check(pid >= 0 || problem_at(&problem, STEP_FORK, 0, pid), index, &problem);
+    int r = fd_pipe(ends, 0);
+    pid_t pid = r == 0 ? sys_clone3(&how) : r;
+    if (pid < 0) {
+        fd_close(&ends[0]);
+        fd_close(&ends[1]);
+        problem_at(&problem, STEP_FORK, 0, pid);
+        problem.app = (uint16_t)index;
+        task_tell(&problem);
+        return false;
+    }
     if (pid == 0) {
         struct launch l = {
             .app = app,
@@ -103,11 +111,16 @@ static void start(unsigned index, enum phase phase) {
     t->phase = phase;
     t->failed_to_run = false;
     t->seen = true;
+    return true;
 }
 
 void task_hear(unsigned index) {
     struct task *t = &tasks[index];
     struct wire w;
+    if (t->phase == BUILD) {
+        additions_hear(index);
+        return;
+    }
     ssize_t n = read(t->report, &w, sizeof w);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -135,7 +148,8 @@ void task_hear(unsigned index) {
 static void done(unsigned index) {
     struct wire w = {.kind = WIRE_DONE, .app = (uint16_t)index};
     tasks[index].phase = DONE;
-    fd_close(&tasks[index].context.mntns);
+    if (!self->plan->changeable) /* there it may be started again */
+        fd_close(&tasks[index].context.mntns);
     task_tell(&w);
 }
 
@@ -151,7 +165,8 @@ static void give_up_on(unsigned index) {
 static bool wants_again(unsigned index, bool failed) {
     struct task *t = &tasks[index];
     const struct plan_app *app = self->plan->apps[index];
-    if (settled || app->restart == RESTART_NO || (app->restart == RESTART_ON_FAILURE && !failed))
+    if (settled || t->halted || app->restart == RESTART_NO ||
+        (app->restart == RESTART_ON_FAILURE && !failed))
         return false;
     if (t->phase == MAIN && poller_now() - t->at >= STEADY_MS)
         t->tries = 0;
@@ -165,7 +180,7 @@ static bool wants_again(unsigned index, bool failed) {
 static void pause_or_end(unsigned index) {
     struct task *t = &tasks[index];
     long long pause = FIRST_PAUSE_MS;
-    if (!t->again || settled) {
+    if (!t->again || settled || t->halted) {
         give_up_on(index);
         return;
     }
@@ -184,7 +199,7 @@ static void pre_start_ended(unsigned index, int status, bool failed) {
         w.index = t->again;
         task_tell(&w);
     }
-    if (failed || stopping)
+    if (failed || stopping || t->halted)
         pause_or_end(index);
     else
         t->phase = READY;
@@ -200,9 +215,7 @@ static void main_ended(unsigned index, int status, bool failed) {
     t->again = wants_again(index, failed);
     w.index = t->again;
     task_tell(&w);
-    if (self->plan->apps[index]->post_stop.n > 0)
-        start(index, POST);
-    else
+    if (self->plan->apps[index]->post_stop.n == 0 || !start(index, POST))
         pause_or_end(index);
 }
 
@@ -215,11 +228,29 @@ static void post_stop_ended(unsigned index, int status, bool failed) {
     pause_or_end(index);
 }
 
+static void built(unsigned index, bool failed) {
+    struct wire w = {.kind = WIRE_PROBLEM, .app = (uint16_t)index};
+    struct task *t = &tasks[index];
+    while (t->report >= 0)
+        additions_hear(index);
+    if (t->context.mntns >= 0 && !failed && !t->failed_to_run && !stopping && !t->halted) {
+        task_begin(index);
+        return;
+    }
+    if (!t->failed_to_run && !stopping && !t->halted) { /* it died without a word */
+        problem_at(&w, STEP_NAMESPACE, 0, EIO);
+        task_tell(&w);
+    }
+    additions_forget(index);
+}
+
 static void ended(unsigned index, int status) {
     struct task *t = &tasks[index];
     bool failed = t->failed_to_run || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
     t->pid = 0;
-    if (t->phase == PRE)
+    if (t->phase == BUILD)
+        built(index, failed);
+    else if (t->phase == PRE)
         pre_start_ended(index, status, failed);
     else if (t->phase == MAIN)
         main_ended(index, status, failed);
@@ -238,7 +269,7 @@ void tasks_reap(void) {
         while (index < self->plan->app_count && tasks[index].pid != info.si_pid)
             index++;
         bool ours = index < self->plan->app_count;
-        if (ours && tasks[index].report >= 0)
+        if (ours && tasks[index].report >= 0 && tasks[index].phase != BUILD)
             task_hear(index);
         if (waitpid(info.si_pid, &status, 0) == info.si_pid && ours)
             ended(index, status);
@@ -248,10 +279,10 @@ void tasks_reap(void) {
 /* -- starts --------------------------------------------------------------------------------- */
 
 void task_begin(unsigned index) {
-    if (self->plan->apps[index]->pre_start.n > 0)
-        start(index, PRE);
-    else
+    if (self->plan->apps[index]->pre_start.n == 0)
         tasks[index].phase = READY;
+    else if (!start(index, PRE))
+        give_up_on(index);
 }
 
 /* Until every app is ready to start for the first time, none starts. */
@@ -296,7 +327,7 @@ void tasks_advance(void) {
         if (t->phase != WAIT)
             continue;
         now = now == 0 ? poller_now() : now;
-        if (settled)
+        if (settled || t->halted)
             give_up_on(i);
         else if (now >= t->at)
             task_begin(i);
@@ -305,10 +336,10 @@ void tasks_advance(void) {
     for (unsigned i = 0; i < self->plan->app_count; i++) {
         if (tasks[i].phase != READY)
             continue;
-        if (stopping || (settled && tasks[i].ran))
+        if (stopping || tasks[i].halted || (settled && tasks[i].ran))
             give_up_on(i);
-        else if (begun)
-            start(i, MAIN);
+        else if (begun && !start(i, MAIN))
+            give_up_on(i);
     }
     if (stopping)
         stop_in_turn();
@@ -339,15 +370,60 @@ static void stop(int grace_ms) {
     stopping = settled = true;
     for (unsigned i = 0; i < self->plan->app_count; i++) {
         const struct task *t = &tasks[i];
-        if (t->phase == PRE && t->pid > 0)
+        if (t->phase == BUILD)
+            (void)kill(t->pid, SIGKILL);
+        else if (t->phase == PRE && t->pid > 0)
             (void)kill(t->pid, SIGTERM);
         else if (t->signalled) /* somebody asks once more */
             signal_task(i, self->plan->apps[i]->stop_signal);
     }
 }
 
-void tasks_obey(const struct wire *w) {
+static void stop_app(unsigned index) {
+    struct task *t = &tasks[index];
+    t->halted = true;
+    t->signalled = t->phase == MAIN;
+    if (t->phase == BUILD)
+        (void)kill(t->pid, SIGKILL);
+    else if (t->phase == PRE)
+        (void)kill(t->pid, SIGTERM);
+    else
+        signal_task(index, self->plan->apps[index]->stop_signal);
+}
+
+static void start_again(unsigned index) {
+    struct task *t = &tasks[index];
+    t->ran = t->again = t->signalled = t->halted = false;
+    t->tries = 0;
+    task_begin(index);
+}
+
+/* In a changeable pod, for an app that is there. */
+static void obey_change(const struct wire *w) {
+    bool done = tasks[w->app].phase == DONE;
+    if (w->kind == WIRE_START && done && !stopping)
+        start_again(w->app);
+    else if (w->kind == WIRE_STOP_APP && !done)
+        stop_app(w->app);
+    else if (w->kind == WIRE_FORGET && done)
+        additions_forget(w->app);
+}
+
+void tasks_obey(const struct wire *w, int fd) {
     switch (w->kind) {
+    case WIRE_GIVE:
+        additions_give(w, fd);
+        return;
+    case WIRE_ADD:
+        additions_build(w);
+        break;
+    case WIRE_START:
+    case WIRE_STOP_APP:
+    case WIRE_FORGET:
+        if (self->plan->changeable && w->app < self->plan->app_count &&
+            self->plan->apps[w->app] != NULL)
+            obey_change(w);
+        break;
     case WIRE_SIGNAL:
         for (unsigned i = 0; i < self->plan->app_count; i++) {
             if (w->app == WIRE_ALL || w->app == i)
@@ -363,9 +439,12 @@ void tasks_obey(const struct wire *w) {
     default:
         break;
     }
+    fd_close(&fd);
 }
 
 bool tasks_done(void) {
+    if (self->plan->changeable && !stopping)
+        return false;
     for (unsigned i = 0; i < self->plan->app_count; i++) {
         if (tasks[i].phase != DONE)
             return false;

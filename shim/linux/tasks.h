@@ -14,8 +14,9 @@
 #include "context.h"
 #include "init.h"
 
-/* WAIT: between an end and the next start. */
-enum phase { IDLE, PRE, READY, MAIN, POST, WAIT, DONE };
+/* BUILD: a child makes the context of an app that joins. WAIT: between an end and the next start.
+ */
+enum phase { IDLE, BUILD, PRE, READY, MAIN, POST, WAIT, DONE };
 
 struct task {
     enum phase phase;
@@ -26,6 +27,7 @@ struct task {
     bool ran;       /* its main process has been started */
     bool again;     /* it will be started again */
     bool signalled; /* it got its stop signal */
+    bool halted;    /* somebody stopped this app alone */
     unsigned tries; /* starts after failures in a row */
     long long at;   /* of the last start; in WAIT: of the next one (poller_now) */
     struct context context;
@@ -45,8 +47,8 @@ long long tasks_deadline(void);
 void task_hear(unsigned index);
 /* Whatever has ended, of ours or left to us. */
 void tasks_reap(void);
-/* A request of the supervisor. */
-void tasks_obey(const struct wire *w);
+/* A request of the supervisor, and the descriptor that came along, or -1. */
+void tasks_obey(const struct wire *w, int fd);
 /* No app has anything left to do. */
 bool tasks_done(void);
 

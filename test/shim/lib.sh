@@ -103,13 +103,18 @@ new_root() {
 
 # pod_head NAME: the pod's folder, prepared, and the pod's records
 pod_head() {
-    dir=$WORK/pods/$1
-    rm -rf "$dir"
-    mkdir -p "$dir"
-    : >"$dir/prepared"
+    pod_folder "$1"
+    pod_records "$1"
+}
+pod_folder() {
+    rm -rf "$WORK/pods/$1"
+    mkdir -p "$WORK/pods/$1"
+    : >"$WORK/pods/$1/prepared"
+}
+pod_records() {
     rec jetpack-plan 1
     rec uuid $UUID
-    rec dir "$dir"
+    rec dir "$WORK/pods/$1"
     rec hostname testpod
     # shellcheck disable=SC2086  # `ns PATH` are two fields
     rec net ${NET:-none}

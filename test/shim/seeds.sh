@@ -10,6 +10,7 @@ rich_pod() {
     rec cgroup-set memory.max 1000
     rec sysctl net.core.somaxconn 5
     rec metadata 1104 999 995 1
+    rec mutable 1
     rec reap /bin/a b c
     rec remove /bin/d
 }

@@ -169,6 +169,18 @@ static void test_good(void) {
        "an app may tell when it is ready");
     length = 0;
     write_part(head, NULL, NULL);
+    record("mutable|1");
+    record("end");
+    ok(parse() && plan.changeable && plan.app_count == 0 && plan_room(&plan) == PLAN_APPS_MAX &&
+           plan_find(&plan, "web") == 0,
+       "a mutable pod may have no app");
+    length = 0;
+    write_part(head, NULL, NULL);
+    record("mutable|0");
+    record("end");
+    refused(parse(), 0, "app", "any other pod has one");
+    length = 0;
+    write_part(head, NULL, NULL);
     record("cgroup|/sys/fs/cgroup/x");
     record("cgroup-set|memory.max|1");
     record("reap|/bin/a|b");
