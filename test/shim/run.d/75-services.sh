@@ -234,3 +234,32 @@ else
     skip "systemd's own activator does as well" "no systemd-socket-activate"
 fi
 unset MORE
+
+# An app that joins a mutable pod tells, too
+pod_folder s
+{
+    pod_records s
+    rec mutable 1
+    rec end
+} >"$WORK/pods/s/plan"
+chmod 600 "$WORK/pods/s/plan"
+"$SHIM" run --detach "$WORK/pods/s/plan" >/dev/null
+is "a mutable pod without apps is ready" "$("$PROBE" ctl "$WORK/pods/s" wait-ready)" ready
+{
+    pod_records s
+    rec mutable 1
+    app_records joins service --stdout up --sleep 1 --notify 'READY=1' --sleep 100
+    rec notify 1
+    rec end
+} >"$WORK/pods/s/plan.new"
+chmod 600 "$WORK/pods/s/plan.new"
+mv "$WORK/pods/s/plan.new" "$WORK/pods/s/plan"
+is "an app that joins may notify" "$("$PROBE" ctl "$WORK/pods/s" 'app-start joins')$(status_of s ready joins)" ok
+app_is_ready() { [ -n "$(status_of s ready joins)" ]; }
+until_true app_is_ready
+ok "and is ready when it says so" app_is_ready
+"$PROBE" ctl "$WORK/pods/s" 'app-stop 1000 joins' >/dev/null
+is "again when it is started again" "$("$PROBE" ctl "$WORK/pods/s" 'app-start joins')$(status_of s ready joins)" ok
+until_true app_is_ready
+ok "it has to say it again" app_is_ready
+"$PROBE" ctl "$WORK/pods/s" 'stop 1000' >/dev/null
