@@ -235,7 +235,9 @@ export function reify(draft: DraftPod): Reified {
       ...inheritAnnotations(podApp, image),
     };
   });
-  const manifest: PodManifest = { ...draft.manifest, apps, volumes };
+  const { annotations = [] } = draft.manifest;
+  // Always there: a reader that knows the list from the metadata service finds the same one here.
+  const manifest: PodManifest = { ...draft.manifest, apps, volumes, annotations };
   for (const [i, app] of manifest.apps.entries())
     checkMounts(app, `apps[${String(i)}]`, volumes, faults);
   checkPorts(manifest, faults);
