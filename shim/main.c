@@ -8,6 +8,8 @@
  *     jetpack-shim xattr-apply DIR
  *     jetpack-shim xattr-dump DIR
  *     jetpack-shim hold
+ *     jetpack-shim mds --uid U --gid G --port P [--listen ADDRESS]...
+ *                      [--program PATH]... [--data PATH]... -- ARGV...
  *     jetpack-shim version
  *
  * PLAN.md describes each. Exit status: 125 for a wrong usage, and what each command says.
@@ -19,6 +21,7 @@
 #include "client.h"
 #include "fd.h"
 #include "linux/enter.h"
+#include "linux/mds.h"
 #include "linux/metadata-relay.h"
 #include "linux/given.h"
 #include "linux/self.h"
@@ -26,6 +29,7 @@
 #include "plan-values.h"
 #include "report.h"
 #include "supervisor.h"
+#include "text.h"
 
 #ifndef VERSION
 #define VERSION "0.0.0"
@@ -34,7 +38,7 @@
 static int usage(const char *what, const char *thing) {
     static struct problem problem;
     problem_set(&problem, EXIT_SHIM, "USAGE", what, thing, 0,
-                "jetpack-shim run|enter|attach|xattr-apply|xattr-dump|version");
+                "jetpack-shim run|enter|attach|mds|xattr-apply|xattr-dump|version");
     report(&problem, false);
     return problem.exit;
 }
@@ -163,6 +167,53 @@ static int dump(char **argv) {
                                               : usage("xattr-dump: name one folder", NULL);
 }
 
+static bool add(const char **list, unsigned max, unsigned *count, const char *value, bool fine) {
+    if (!fine || *count == max)
+        return false;
+    list[(*count)++] = value;
+    return true;
+}
+
+/* One option of `mds` and its value. */
+static bool mds_option(struct mds_options *o, const char *name, const char *value) {
+    uint64_t n = 0;
+    const bool number = number_parse(value, UINT32_MAX - 1, &n);
+    if (strcmp(name, "--uid") == 0) {
+        o->uid = (uid_t)n;
+        return number && n > 0;
+    }
+    if (strcmp(name, "--gid") == 0) {
+        o->gid = (gid_t)n;
+        return number && n > 0;
+    }
+    if (strcmp(name, "--port") == 0) {
+        o->port = (uint16_t)n;
+        return number && n > 0 && n <= 65535;
+    }
+    if (strcmp(name, "--listen") == 0)
+        return add(o->addresses, MDS_SOCKETS_MAX, &o->address_count, value, true);
+    if (strcmp(name, "--program") == 0)
+        return add(o->programs, MDS_PATHS_MAX, &o->program_count, value, value_path(value));
+    return strcmp(name, "--data") == 0 &&
+           add(o->data, MDS_PATHS_MAX, &o->data_count, value, value_path(value));
+}
+
+static int mds(char **argv) {
+    static struct mds_options o;
+    for (; argv[0] != NULL && strcmp(argv[0], "--") != 0; argv += 2) {
+        if (argv[1] == NULL || !mds_option(&o, argv[0], argv[1]))
+            return usage("mds: not an option, or not a value for it:", argv[0]);
+    }
+    if (argv[0] == NULL || argv[1] == NULL || !value_path(argv[1]))
+        return usage("mds: a program must follow `--`", NULL);
+    if (o.uid == 0 || o.gid == 0 || o.port == 0)
+        return usage("mds: --uid, --gid and --port are needed, and not 0", NULL);
+    if (o.address_count + given.sockets == 0)
+        return usage("mds: nothing to listen on", NULL);
+    o.argv = argv + 1;
+    return mds_start(&o);
+}
+
 static int version(char **argv) {
     static const char line[] = "jetpack-shim " VERSION " plan 1\n";
     (void)argv;
@@ -173,9 +224,13 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*fn)(char **);
-    } commands[] = {{"run", run},           {"enter", enter},
-                    {"attach", attach},     {"metadata-relay", metadata_relay},
-                    {"xattr-apply", apply}, {"xattr-dump", dump},
+    } commands[] = {{"run", run},
+                    {"enter", enter},
+                    {"attach", attach},
+                    {"mds", mds},
+                    {"metadata-relay", metadata_relay},
+                    {"xattr-apply", apply},
+                    {"xattr-dump", dump},
                     {"version", version}};
     static struct problem problem;
     if (argc < 2)

@@ -2,7 +2,7 @@
  * given - what a service manager gives the program that it starts: sockets, and a socket to tell
  *
  * sd_listen_fds(3) and sd_notify(3): LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET of the environment,
- * and the descriptors from 3 on. Only `run` takes them.
+ * and the descriptors from 3 on. Only `run` and `mds` take them.
  */
 #ifndef JETPACK_GIVEN_H
 #define JETPACK_GIVEN_H

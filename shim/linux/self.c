@@ -121,15 +121,15 @@ void self_forget(const char *name) {
 
 int self_prepare(char **argv) {
     static char *no_env[] = {NULL};
-    bool run = argv[1] != NULL && strcmp(argv[1], "run") == 0;
+    bool takes = argv[1] != NULL && (strcmp(argv[1], "run") == 0 || strcmp(argv[1], "mds") == 0);
     own_argv = argv;
     int r = repair_stdio();
     if (r == 0)
-        r = run ? given_take() : given_nothing();
+        r = takes ? given_take() : given_nothing();
     repair_signals();
     repair_limits();
     if (r == 0)
-        r = become_copy(argv, run ? given_env() : no_env);
+        r = become_copy(argv, takes ? given_env() : no_env);
     if (r == 0)
         r = given_settle();
     if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
