@@ -227,7 +227,8 @@ static _Noreturn void execute(const struct mds_options *o, int count) {
     static char locale[] = "LC_ALL=C";
     /* One heap of the libc for all threads: several would cost megabytes. */
     static char arenas[] = "MALLOC_ARENA_MAX=1";
-    char *env[] = {path, locale, arenas, fds, pid, NULL};
+    static char rings[] = "UV_USE_IO_URING=0";
+    char *env[] = {path, locale, arenas, rings, fds, pid, NULL};
     struct text t = TEXT_ON(fds);
     struct text u = TEXT_ON(pid);
     text_str(&t, "LISTEN_FDS=");

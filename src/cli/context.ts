@@ -1,5 +1,5 @@
 /** The composition root: the only place that constructs adapters. Everything is made when first asked for. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -7,7 +7,9 @@ import { HostError } from '../errors.ts';
 import { childExec } from '../exec/child.ts';
 import type { Run } from '../exec/exec.ts';
 import type { Exec } from '../exec/exec.ts';
+import { ACCOUNT } from '../host/accounts.ts';
 import { loadConfig, rootDatasetOf, type Config, type ConfigSources } from '../host/config.ts';
+import { findAccount, findGroupId } from '../host/local-accounts.ts';
 import { createLayout, type Layout } from '../host/layout.ts';
 import type { ImagePorts } from '../image/ports.ts';
 import type { DestroyPorts } from '../pod/destroy.ts';
@@ -57,32 +59,6 @@ export interface Context {
 function lazy<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => (made ??= { value: make() }).value;
-}
-
-function groupIdOf(name: string): number | undefined {
-  try {
-    const line = readFileSync('/etc/group', 'utf8')
-      .split('\n')
-      .find((entry) => entry.startsWith(`${name}:`));
-    return line === undefined ? undefined : Number(line.split(':')[2]);
-  } catch {
-    return undefined;
-  }
-}
-
-/** uid and gid of an account of this host, without starting getent(1). */
-function accountOf(name: string): { readonly uid: number; readonly gid: number } | undefined {
-  try {
-    const [, , uid, gid] =
-      readFileSync('/etc/passwd', 'utf8')
-        .split('\n')
-        .find((entry) => entry.startsWith(`${name}:`))
-        ?.split(':') ?? [];
-    if (uid === undefined || gid === undefined) return undefined;
-    return Number(uid) === 0 ? undefined : { uid: Number(uid), gid: Number(gid) };
-  } catch {
-    return undefined;
-  }
 }
 
 export function ensureRoot(): void {
@@ -172,9 +148,9 @@ export function createContext(options: GlobalOptions): Context {
         metadata: {
           port: config()['mds.port'],
           warn: config()['mds.warn'],
-          relay: accountOf(config()['mds.user']),
+          relay: findAccount(config()['mds.user']),
         },
-        groupId: groupIdOf('_jetpack'),
+        groupId: findGroupId(ACCOUNT),
         now,
       };
     },
