@@ -1,4 +1,4 @@
-/** How root starts the service: by the shim, which leaves of root nothing but the sockets. Pure, but for `programs`. */
+/** How root starts the service: by the shim, which leaves of root nothing but the sockets. Pure. */
 import path from 'node:path';
 
 import { isIP } from 'node:net';
@@ -20,7 +20,8 @@ export interface LaunchFacts {
   /** Paths without symbolic links. */
   readonly node: string;
   readonly script: string;
-  readonly inherited: number;
+  /** How many a service manager has handed over: then it says where to listen. */
+  readonly sockets: number;
 }
 
 /** The words that make the service the same without its configuration file, which it cannot see. */
@@ -32,11 +33,10 @@ function settings(config: Config): readonly string[] {
 export function launchArgv(config: Config, facts: LaunchFacts): readonly [string, ...string[]] {
   const root = config['root.mountpoint'];
   const programs = new Set([facts.node, facts.script].map((file) => path.dirname(file)));
-  const addresses = facts.inherited > 0 ? [] : config['mds.listen'].filter((item) => isIP(item));
+  const addresses = facts.sockets > 0 ? [] : config['mds.listen'].filter((item) => isIP(item));
   return [
     path.join(config['path.libexec'], 'jetpack-shim'),
     'mds',
-    ...(facts.inherited > 0 ? ['--inherit', String(facts.inherited)] : []),
     '--uid',
     String(facts.account.uid),
     '--gid',

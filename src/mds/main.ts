@@ -8,6 +8,7 @@ import path from 'node:path';
 import process from 'node:process';
 
 import { errnoOf, HostError, JetpackError, UsageError } from '../errors.ts';
+import { childExec } from '../exec/child.ts';
 import { ACCOUNT } from '../host/accounts.ts';
 import { loadConfig, type Config } from '../host/config.ts';
 import { findAccount, findGroupId } from '../host/local-accounts.ts';
@@ -80,16 +81,6 @@ function inheritedSockets(): number {
   return Number.isInteger(count) && count > 0 && count <= MAX_SOCKETS ? count : 0;
 }
 
-function replace(argv: readonly [string, ...string[]]): never {
-  const execve = process.execve;
-  if (execve === undefined) {
-    throw new HostError('HOST_UNSUPPORTED', `Node ${process.version} has no process.execve`, {
-      remedies: ['use Node 22.15 or newer'],
-    });
-  }
-  return execve.call(process, argv[0], [...argv], process.env as Record<string, string>);
-}
-
 function launchAsRoot(config: Config, quiet: boolean): never {
   const account = findAccount(config['mds.user']);
   const gid = findGroupId(ACCOUNT);
@@ -101,14 +92,24 @@ function launchAsRoot(config: Config, quiet: boolean): never {
   }
   // Root sees before anybody starts what the service would only stumble over.
   readKey(config);
+  const sockets = inheritedSockets();
   const argv = launchArgv(config, {
     account,
     gid,
     node: realpathSync(process.execPath),
     script: realpathSync(__filename),
-    inherited: inheritedSockets(),
+    sockets,
   });
-  return replace(quiet ? [...argv, '--quiet'] : argv);
+  // Node's execve(2) closes them: the shim fetches them from a child that holds them meanwhile.
+  const handedOn =
+    sockets === 0
+      ? {}
+      : {
+          LISTEN_FDS: String(sockets),
+          LISTEN_PID: String(process.pid),
+          JETPACK_LISTEN_HOLDER: String(childExec.hold([argv[0], 'hold'], sockets)),
+        };
+  return childExec.replace(quiet ? [...argv, '--quiet'] : argv, handedOn);
 }
 
 function readKey(config: Config): Buffer {
@@ -134,13 +135,20 @@ function readKey(config: Config): Buffer {
   });
 }
 
-/** The same process, with the flags that keep it small; a unit need not know them. */
+/**
+ * The same process, with the flags that keep it small. Not with sockets of a service manager, which would not survive it: the unit
+ * has the flags in its environment.
+ */
 function ensureFlags(): void {
-  if (NODE_FLAGS.every((flag) => process.execArgv.includes(flag))) return;
-  replace([process.execPath, ...NODE_FLAGS, __filename, ...process.argv.slice(2)]);
+  const given = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')];
+  if (inheritedSockets() > 0 || NODE_FLAGS.every((flag) => given.includes(flag))) return;
+  const conf = process.env['JETPACK_CONF'];
+  childExec.replace(
+    [process.execPath, ...NODE_FLAGS, __filename, ...process.argv.slice(2)],
+    conf === undefined ? {} : { JETPACK_CONF: conf },
+  );
 }
 
-/** Whatever is left open by who started us is none of our business, and can lead nowhere. */
 function interfaces(): ReadonlyMap<string, readonly string[]> {
   return new Map(
     Object.entries(os.networkInterfaces()).map(([name, list]) => [
