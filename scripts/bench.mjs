@@ -399,6 +399,31 @@ function benchRun(podman) {
   row('the same, cpu', ms(cpu[0]), `podman run --rm: ${ms(cpu[1])}`, cpu[2], '');
 }
 
+/** A pod of ten apps against one of a single app, from the command to the last app's start. */
+function benchApps() {
+  const words = (count) => [
+    ...['run', '-d', '--net=host'],
+    ...Array.from({ length: count }, (_, i) => [
+      ...['busybox', `--name=app${String(i)}`, '--', 'sleep', '1000', '---'],
+    ]).flat(),
+  ];
+  const start = (count) => () => {
+    const taken = measure(jetpack(...words(count)), conf_env);
+    const pods = must(jetpack('list', '-q'), { env: conf_env }).trim().split('\n');
+    must(jetpack('rm', '--force', ...pods), { env: conf_env });
+    return taken;
+  };
+  const { wall } = pair(start(10), start(1));
+  const budget = 2 * wall[1] + 50;
+  row(
+    'start of a pod of 10 apps, wall',
+    ms(wall[0]),
+    `of 1 app: ${ms(wall[1])}`,
+    wall[0] / wall[1],
+    `≤ 2 × and 5 ms an app: ${ms(budget)}`,
+  );
+}
+
 function smaps(pid, field) {
   const text = readFileSync(`/proc/${String(pid)}/smaps_rollup`, 'utf8');
   return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
@@ -492,7 +517,9 @@ function benchList() {
       few.push(must(jetpack('prepare', 'busybox'), { env: conf_env }).trim());
   };
   make(5);
+  const status = () => measure(jetpack('status', few[0]), conf_env);
   const small = Array.from({ length: runs }, list);
+  const oneOfFew = Array.from({ length: runs }, status);
   const template = path.join(mountpoint, 'pods', few[0]);
   const copies = Array.from(
     { length: 495 },
@@ -507,6 +534,7 @@ function benchList() {
       path.join(images, `sha512-${String(i).padStart(128, '0')}`),
     ]);
   const large = Array.from({ length: runs }, list);
+  const oneOfMany = Array.from({ length: runs }, status);
   for (const uuid of copies) rmSync(path.join(mountpoint, 'pods', uuid), { recursive: true });
   for (let i = 0; i < 200; i += 1)
     rmSync(path.join(images, `sha512-${String(i).padStart(128, '0')}`), { recursive: true });
@@ -525,6 +553,13 @@ function benchList() {
     `with 5 and 1: ${ms(cpu(small))}`,
     cpu(large) / cpu(small),
     '',
+  );
+  row(
+    'status of one of 500 pods, wall',
+    ms(wall(oneOfMany)),
+    `of 5: ${ms(wall(oneOfFew))}`,
+    wall(oneOfMany) / wall(oneOfFew),
+    '≤ 2 ×',
   );
   must(jetpack('rm', ...few), { env: conf_env });
 }
@@ -564,6 +599,7 @@ try {
   if (wants('zfs')) benchZfsProcesses();
   if (wants('shim')) benchShim();
   if (wants('run')) benchRun(podman);
+  if (wants('apps')) benchApps();
   if (wants('fleet')) benchFleet();
   if (wants('list')) benchList();
   if (wants('import')) benchImport(podman);

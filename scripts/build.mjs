@@ -40,15 +40,53 @@ await build({
   outdir: dist,
   outExtension: { '.js': '.cjs' },
 });
-// What `run` needs once in a thousand times is not in its bundle: it stays small, and finds these where npm put them.
-await build({
+// The classes of errors are told apart by identity: all bundles of `run` have them from one file.
+const oneSetOfErrors = {
+  name: 'one-set-of-errors',
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/errors\.ts$/ }, () => ({
+      path: './errors.cjs',
+      external: true,
+    }));
+  },
+};
+// What `run` loads only now and then (`import()`) goes into a bundle beside its own, which stays small by that. Packages
+// are found where npm put them.
+const later = new Set();
+const putAside = {
+  name: 'put-aside',
+  setup(bundler) {
+    bundler.onResolve({ filter: /^\.{1,2}\// }, ({ kind, path: file, resolveDir }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      later.add(path.resolve(resolveDir, file));
+      return { path: './later.cjs', external: true };
+    });
+  },
+};
+const hot = {
   ...common,
-  entryPoints: { hot: 'src/cli/hot.ts' },
   external: [...common.external, 'execa', 'proper-lockfile'],
   supported: { 'dynamic-import': false },
   keepNames: false,
   outdir: dist,
   outExtension: { '.js': '.cjs' },
+};
+await build({ ...hot, entryPoints: { errors: 'src/errors.ts' } });
+await build({
+  ...hot,
+  entryPoints: { hot: 'src/cli/hot.ts' },
+  plugins: [putAside, oneSetOfErrors],
+});
+await build({
+  ...hot,
+  stdin: {
+    contents: [...later].map((file) => `export * from ${JSON.stringify(file)};`).join('\n'),
+    resolveDir: root,
+    sourcefile: 'later.ts',
+  },
+  outdir: undefined,
+  outfile: path.join(dist, 'later.cjs'),
+  plugins: [oneSetOfErrors],
 });
 await build({
   ...common,
