@@ -1,6 +1,7 @@
 // Writes what is generated in the documentation, from the command classes and the configuration's keys themselves:
 //
 //   README.md                     the command reference, between <!-- commands --> and <!-- /commands -->
+//   docs/isolators.md             the groups of system calls, between <!-- groups --> and <!-- /groups -->
 //   docs/man/jetpack.1            from scripts/man/jetpack.1.in
 //   docs/man/jetpack.conf.5       from scripts/man/jetpack.conf.5.in
 //
@@ -19,6 +20,7 @@ globalThis.__dirname = path.join(root, 'dist');
 const { createFullConfig } = await import('../src/cli/help.ts');
 const { globalFlags } = await import('../src/cli/base-command.ts');
 const { commandTable } = await import('../src/cli/command-table.ts');
+const { SYSTEMD_GROUPS } = await import('../src/runtime/syscall-groups.ts');
 const { CONFIG_KEYS, defaultSettings } = await import('../src/host/config.ts');
 
 const packageJson = JSON.parse(read('package.json'));
@@ -294,6 +296,15 @@ function renderGlobalFlags() {
     .join('\n');
 }
 
+/** A member with `@` is another group. */
+function renderGroups() {
+  const wordOf = (member) => (member.startsWith('@') ? `@systemd/${member.slice(1)}` : member);
+  const rows = Object.entries(SYSTEMD_GROUPS).map(
+    ([name, members]) => `| \`@systemd/${name}\` | \`${members.map(wordOf).join(' ')}\` |`,
+  );
+  return ['| Group | System calls |', '|---|---|', ...rows].join('\n');
+}
+
 /** A function as replacement: `$&` in a text is no pattern then. */
 function fillTemplate(file, pieces) {
   let text = read(file);
@@ -310,6 +321,7 @@ const commands = await describeCommands();
 const { version } = packageJson;
 const files = {
   'README.md': replaceBetween(read('README.md'), 'commands', renderReference(commands)),
+  'docs/isolators.md': replaceBetween(read('docs/isolators.md'), 'groups', renderGroups()),
   'docs/man/jetpack.1': fillTemplate('scripts/man/jetpack.1.in', {
     version,
     globals: renderGlobalFlags(),
