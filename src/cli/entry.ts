@@ -62,9 +62,12 @@ function loadBundle(
       ...(cachedData === undefined ? {} : { cachedData }),
     },
   );
-  const module = { exports: {} };
+  const module = { exports: {}, loaded: true };
+  const require = createRequire(bundleFile);
+  // The bundle beside it takes what both need from this one, and no second copy of it.
+  require.cache[bundleFile] = module as unknown as NodeJS.Module;
   const wrapper = script.runInThisContext() as (...parameters: unknown[]) => void;
-  wrapper(module.exports, createRequire(bundleFile), module, bundleFile, __dirname);
+  wrapper(module.exports, require, module, bundleFile, __dirname);
   return { bundle: module.exports, script };
 }
 

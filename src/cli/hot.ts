@@ -11,6 +11,8 @@ import { parseRunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions } from './run-request.ts';
 
 export { runHotCommand } from './run-main.ts';
+// For the bundle of what is loaded later (scripts/build.mjs).
+export * from '../errors.ts';
 
 /** What a dry run calls before the code cache is made: the pure part of a start, so that its code is in the cache. */
 export async function warmUp(): Promise<void> {
