@@ -11,7 +11,7 @@ import { mergeIsolators } from '../pod/isolators.ts';
 import type { Annotation, Isolator } from '../schema/appc.ts';
 import { inheritedEnvironment, readEnvironmentFiles } from './environment-flags.ts';
 import { parseInsecureRun } from './insecure-options.ts';
-import { hasIsolatorFlags } from './isolator-flag-names.ts';
+import { hasIsolatorFlags, ISOLATOR_FLAGS } from './isolator-flag-names.ts';
 import { parseNameService } from './name-service-flags.ts';
 import { policyAnnotations } from './policy-flags.ts';
 import type { AppWords, Flags, RunWords } from './run-grammar.ts';
@@ -85,6 +85,9 @@ export function parseRunOptions(words: RunWords): RunOptions {
 
 /** What a pod manifest says itself; beside one these words would have two masters. */
 const SAID_BY_MANIFEST = [
+  ...ISOLATOR_FLAGS.pod.one,
+  ISOLATOR_FLAGS.pod.many,
+  'sysctl',
   'volume',
   'set-env',
   'set-env-file',

@@ -2,7 +2,7 @@
 import { amountOf, isIsolatorName, type Isolator, type IsolatorName } from '../schema/appc.ts';
 import { Asked } from './asked.ts';
 import { blockSettings } from './block-limits.ts';
-import { capabilitySets } from './capabilities.ts';
+import { capabilityBit, capabilitySets } from './capabilities.ts';
 import { networkRate } from './network-limits.ts';
 import { resourceSettings } from './resource-limits.ts';
 import type { AppConfinement, AppToConfine, PodConfinement, PodToConfine } from './runtime.ts';
@@ -47,6 +47,11 @@ const SECCOMP: readonly SeccompIsolator[] = [
   'os/linux/seccomp-remove-set',
 ];
 
+const CAPABILITIES = [
+  'os/linux/capabilities-retain-set',
+  'os/linux/capabilities-remove-set',
+] as const;
+
 function refuseOthers(asked: Asked, enforced: ReadonlySet<IsolatorName>): void {
   for (const name of asked.names()) {
     if (isIsolatorName(name) && !enforced.has(name))
@@ -75,6 +80,19 @@ function ofPod(isolators: readonly Isolator[]): Asked {
   return new Asked('the pod', 'isolators', isolators);
 }
 
+function checkCapabilities(asked: Asked): void {
+  for (const name of CAPABILITIES) {
+    for (const [index, capability] of (asked.value(name)?.set ?? []).entries()) {
+      if (capabilityBit(capability) === undefined)
+        asked.impossible(
+          name,
+          `.set[${String(index)}]`,
+          `there is no capability "${capability}" (capabilities(7))`,
+        );
+    }
+  }
+}
+
 /** The root file system of an app needs some room for itself. */
 const LEAST_QUOTA_BYTES = 1024 * 1024;
 
@@ -94,10 +112,10 @@ export function enforceOnApp(wanted: AppToConfine, tools: FilterTools): AskedOfA
   const asked = new Asked(`app ${name}`, at, app.isolators ?? []);
   refuseOthers(asked, ON_APPS);
   const cgroup = [...resourceSettings(asked, 'app'), ...blockSettings(asked, wanted.hostPaths)];
+  checkCapabilities(asked);
   const seccomp = SECCOMP.find((isolator) => asked.has(isolator));
   if (!isolation.seccomp) asked.turnedOff(...SECCOMP);
-  if (!isolation.capabilities)
-    asked.turnedOff('os/linux/capabilities-retain-set', 'os/linux/capabilities-remove-set');
+  if (!isolation.capabilities) asked.turnedOff(...CAPABILITIES);
   const filter = seccomp === undefined ? undefined : compileFilter(asked, seccomp, tools);
   return {
     ...capabilitySets(name, {

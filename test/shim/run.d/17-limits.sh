@@ -40,3 +40,52 @@ for MORE in apparmor selinux; do
     has "and the label is named" "$out" 'the kernel does not give the program the label'
 done
 unset MORE
+
+# The bandwidth of a network that is joined: what is asked of tc and nft, by programs that write it down.
+unshare --net sleep 1000 &
+keeper=$!
+until_true test "$(stat -Lc %i "/proc/$keeper/ns/net")" != "$(stat -Lc %i /proc/self/ns/net)"
+touch "$WORK/netns"
+mount --bind "/proc/$keeper/ns/net" "$WORK/netns"
+kill $keeper
+wait $keeper 2>/dev/null
+nsenter --net="$WORK/netns" ip link add dev one type veth peer name two
+for tool in tc nft; do
+    printf '#!/bin/sh\necho "%s $*" >>%s/said\ncase "$*" in *"$(cat %s/fail 2>/dev/null || echo never)"*) echo "No such luck" >&2; exit 1 ;; esac\n' \
+        $tool "$WORK" "$WORK" >"$WORK/$tool"
+    chmod 755 "$WORK/$tool"
+done
+NET="ns $WORK/netns"
+slow() { rec net-rate "$WORK/tc" "$WORK/nft" 100000; }
+POD_MORE=slow
+undo="nft delete table inet jetpack_01234567
+tc qdisc del dev two root handle 0123:
+tc qdisc del dev one root handle 0123:"
+rules='nft table inet jetpack_01234567 {
+chain in {
+type filter hook prerouting priority -310
+iifname != "lo" limit rate over 100000 bytes/second burst 65536 bytes drop
+}
+}
+'
+queue() { echo "tc qdisc add dev $1 root handle 0123: tbf rate 100000bps burst 65536 latency 400ms"; }
+is "an app on a limited network runs" "$("$SHIM" run "$(plan_of l payload --stdout started)")" started
+is "what was left is taken away, both ways are limited on all interfaces but loopback, and freed at the end" \
+    "$(cat "$WORK/said")" "$undo
+$rules
+$(queue two)
+$(queue one)
+$undo"
+: >"$WORK/said"
+echo 'add dev one' >"$WORK/fail"
+out=$("$SHIM" run "$(plan_of l payload --stdout started)" 2>&1)
+is "an interface that cannot be limited fails the pod" $? 125
+is "with the tool's own words" "$out" \
+    "jetpack: cannot limit the bandwidth of the network: No such luck
+  try: look at \`tc qdisc show\` in the namespace: another may be limiting it already"
+has "and those that were are freed" "$(cat "$WORK/said")" "$(queue one)
+$undo"
+rm "$WORK/fail" "$WORK/nft"
+has "so does a tool that is not there" "$("$SHIM" run "$(plan_of l payload --stdout started)" 2>&1)" 'cannot limit the bandwidth'
+unset POD_MORE NET
+umount "$WORK/netns"
