@@ -175,7 +175,8 @@ bool rate_begin(const struct plan *plan, int netns, struct problem *problem) {
     int output = memfd_create("output", MFD_CLOEXEC);
     bool fine = output >= 0 && inside(plan, netns, true, output);
     if (!fine) {
-        problem_set(problem, EXIT_SHIM, "NETWORK_RATE", "cannot limit the bandwidth of the network:",
+        problem_set(problem, EXIT_SHIM, "NETWORK_RATE",
+                    "cannot limit the bandwidth of the network:",
                     command_said(output, said, sizeof said, plan->net_ns), 0,
                     "look at `tc qdisc show` in the namespace: another may be limiting it already");
     }
