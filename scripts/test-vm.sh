@@ -42,11 +42,13 @@ say '[4/5] The guest'
 "$tools/build-vm.sh"
 say '[5/5] Tests in the guest'
 cd "$project"
-# The guest has no network and sees this folder only: the whole distribution that the tests import comes along.
-debian=/var/cache/jetpack-test/debian-minbase.aci
-[ -e "$debian" ] || sh scripts/make-debian-aci.sh "$debian"
+# The guest has no network and sees this folder only: the whole distribution that the tests import comes along, and so do
+# the tools of appc.
+cache=/var/cache/jetpack-test
+[ -e "$cache/debian-minbase.aci" ] || sh scripts/make-debian-aci.sh "$cache/debian-minbase.aci"
+[ -e "$cache/ace-validator" ] && [ -e "$cache/actool" ] || sh scripts/make-appc-tools.sh "$cache"
 mkdir -p .cache
-cp "$debian" .cache/
+cp "$cache/debian-minbase.aci" "$cache/ace-validator" "$cache/actool" .cache/
 JETPACK_TEST_CACHE=$project/.cache
 VM_ENV=JETPACK_TEST_CACHE
 export JETPACK_TEST_CACHE VM_ENV
