@@ -25,6 +25,7 @@ static const struct step_text {
     [STEP_LOOPBACK] = {"LOOPBACK_FAILED", "cannot bring up the pod's loopback interface", NULL},
     [STEP_SYSCTL] = {"SYSCTL_FAILED", "cannot set the kernel parameter",
                      "does this kernel have it, and is the value one that it takes?"},
+    [STEP_KEYS] = {"KEYS_FAILED", "cannot make the pod's keyring", NULL},
     [STEP_NETNS] = {"NETWORK_FAILED", "cannot join the pod's network namespace", NULL},
     [STEP_ROOTFS] = {"ROOTFS_FAILED", "cannot mount the root",
                      "look at it with `zfs list`, or prepare the pod again"},

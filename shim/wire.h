@@ -45,6 +45,7 @@ enum wire_step {
     STEP_HOSTNAME,
     STEP_LOOPBACK,
     STEP_SYSCTL,     /* index: n-th record of the pod */
+    STEP_KEYS,       /* a session keyring of its own */
     STEP_NETNS,      /* the pod's network namespace cannot be joined */
     STEP_ROOTFS,     /* the app's root cannot be mounted */
     STEP_BASE,       /* index: enum wire_base */

@@ -3,7 +3,8 @@
  *
  * Runs in the host's namespaces as root. The supervisor names the app's main process; a pidfd of it
  * is opened and the question asked again: the same answer means that the pidfd is of that
- * process and of no later one with its number. The child joins the cgroup (at birth), then all
+ * process and of no later one with its number. Limits and priorities are those that the pod was
+ * started with, not ours. The child joins the cgroup (at birth), then all
  * namespaces at once through the pidfd, and goes the way of every app: launch(). Without --tty it
  * keeps our stdin, stdout and stderr, through pipes, so no terminal of the host gets into the pod.
  */
@@ -31,6 +32,7 @@
 #include "../terminal.h"
 #include "cgroup.h"
 #include "filters.h"
+#include "inherit.h"
 #include "launch.h"
 #include "sys.h"
 
@@ -276,6 +278,11 @@ int enter_run(const char *plan_path, const char *name, const struct enter_option
         return refuse("NOT_RUNNING", "the app does not run:", name,
                       pidfd == -ESRCH || pidfd == -ENOENT || pidfd == -ECONNREFUSED ? 0 : pidfd,
                       "look at the pod with `jetpack status`");
+    int r = inherit_from_pod(pidfd);
+    if (r < 0)
+        return refuse(r == -ESRCH ? "NOT_RUNNING" : "LIMITS_FAILED",
+                      r == -ESRCH ? "the app does not run:" : "cannot take on the limits of app",
+                      name, r == -ESRCH ? 0 : r, "look at the pod with `jetpack status`");
     int cgroup = cgroup_open(&plan, name);
     if (cgroup < -1)
         return refuse("CGROUP_FAILED", "cannot open the cgroup of app", name, cgroup, NULL);

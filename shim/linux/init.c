@@ -30,6 +30,7 @@
 #include "context.h"
 #include "metadata.h"
 #include "given.h"
+#include "inherit.h"
 #include "listen.h"
 #include "notify.h"
 #include "self.h"
@@ -208,6 +209,8 @@ _Noreturn void init_main(struct init *init) {
         additions_init(init);
     watch_supervisor();
     join_network();
+    int keys = inherit_no_keys();
+    task_check(keys == 0 || problem_at(&problem, STEP_KEYS, 0, keys), WIRE_ALL, &problem);
     self_forget("jetpack-init");
     umask(0);
     keep_own_files();

@@ -16,7 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <linux/close_range.h>
 #include <linux/magic.h>
@@ -52,13 +52,11 @@ static bool join(const struct launch *l, struct wire *problem) {
 
 /* A pty of the app's own devpts; nothing that the app could have put there instead. */
 static int make_master(void) {
-    struct statfs fs;
     int unlock = 0;
     int fd = sys_openat2(AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_NO_SYMLINKS);
     if (fd < 0)
         return fd;
-    int r = fstatfs(fd, &fs) < 0                 ? -errno
-            : fs.f_type != DEVPTS_SUPER_MAGIC    ? -ENOTTY
+    int r = !sys_is_on(fd, DEVPTS_SUPER_MAGIC)   ? -ENOTTY
             : ioctl(fd, TIOCSPTLCK, &unlock) < 0 ? -errno
                                                  : 0;
     if (r < 0) {
@@ -86,6 +84,18 @@ static int open_slave(const struct launch *l) {
     return slave;
 }
 
+/* The app's, and no other thing that it might have put in that place. */
+static int open_null(void) {
+    struct stat st;
+    int fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+        return fd;
+    close(fd);
+    return -ENOTSUP;
+}
+
 static bool stdio(const struct launch *l, struct wire *problem) {
     int from[3] = {l->in, l->out, l->err};
     bool terminal = l->master >= 0 || l->make_master;
@@ -102,10 +112,10 @@ static bool stdio(const struct launch *l, struct wire *problem) {
     for (int fd = 0; fd < 3; fd++) {
         int source = from[fd];
         if (source < 0)
-            source = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+            source = open_null();
         /* All sources are above 2, so dup2 also clears CLOEXEC. */
         if (source < 3 || dup2(source, fd) < 0)
-            return problem_at(problem, STEP_SESSION, 0, source < 0 ? errno : EBADF);
+            return problem_at(problem, STEP_SESSION, 0, source < 0 ? source : EBADF);
     }
     return true;
 }
@@ -137,8 +147,8 @@ static bool limits(const struct plan_app *app, struct wire *problem) {
         char digits[8];
         struct text t = TEXT_ON(digits);
         text_int(&t, app->oom_score);
-        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-        int r = fd < 0 ? -errno : fd_write_all(fd, digits, t.len);
+        int fd = sys_open_proc("self/oom_score_adj", O_WRONLY);
+        int r = fd < 0 ? fd : fd_write_all(fd, digits, t.len);
         fd_close(&fd);
         if (r < 0)
             return problem_at(problem, STEP_OOM_SCORE, 0, r);
@@ -148,8 +158,8 @@ static bool limits(const struct plan_app *app, struct wire *problem) {
 
 /* Taken at the execve, whatever the filter then allows. The /proc is the one that we mounted. */
 static bool exec_label(const struct plan_app *app, struct wire *problem) {
-    static const char apparmor[] = "/proc/self/attr/apparmor/exec";
-    static const char only_one[] = "/proc/self/attr/exec"; /* SELinux; AppArmor before Linux 5.8 */
+    static const char apparmor[] = "self/attr/apparmor/exec";
+    static const char only_one[] = "self/attr/exec"; /* SELinux; AppArmor before Linux 5.8 */
     char word[300];
     struct text t = TEXT_ON(word);
     if (app->label == NULL)
@@ -157,10 +167,10 @@ static bool exec_label(const struct plan_app *app, struct wire *problem) {
     if (!app->label_selinux)
         text_str(&t, "exec ");
     text_str(&t, app->label);
-    int fd = open(app->label_selinux ? only_one : apparmor, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && !app->label_selinux)
-        fd = open(only_one, O_WRONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : fd_write_all(fd, word, t.len);
+    int fd = sys_open_proc(app->label_selinux ? only_one : apparmor, O_WRONLY);
+    if (fd == -ENOENT && !app->label_selinux)
+        fd = sys_open_proc(only_one, O_WRONLY);
+    int r = fd < 0 ? fd : fd_write_all(fd, word, t.len);
     fd_close(&fd);
     return r == 0 || problem_at(problem, STEP_LABEL, 0, r);
 }

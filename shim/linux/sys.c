@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/stat.h>
@@ -27,6 +29,23 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64
         r = syscall(SYS_openat2, dir, path, &how, sizeof how);
     } while (r < 0 && errno == EAGAIN && ++tries < 64);
     return result(r);
+}
+
+bool sys_is_on(int fd, long magic) {
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (long)fs.f_type == magic;
+}
+
+int sys_open_proc(const char *name, int flags) {
+    int proc = sys_openat2(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
+    if (proc < 0)
+        return proc;
+    int fd = sys_is_on(proc, PROC_SUPER_MAGIC)
+                 ? sys_openat2(proc, name, (uint64_t)flags, 0,
+                               RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS)
+                 : -ENOTSUP;
+    close(proc);
+    return fd == -EXDEV ? -ENOTSUP : fd;
 }
 
 int sys_open_tree(int dir, const char *path, unsigned flags) {

@@ -27,6 +27,13 @@ int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64
 int sys_open_tree(int dir, const char *path, unsigned flags);
 /* Mounts the detached or open tree `from` on the open file or folder `onto`. */
 int sys_move_mount(int from, int onto);
+/*
+ * A file of the real /proc, below it: an app that may mount could have put something else in its
+ * place, and what is written would go there. -ENOTSUP: /proc is not what it seems.
+ */
+int sys_open_proc(const char *name, int flags);
+/* Whether a descriptor is on the file system of that magic. */
+bool sys_is_on(int fd, long magic);
 /* Whether the working directory is below the root: the kernel calls any other "(unreachable)". */
 bool sys_cwd_is_inside(void);
 int sys_mount_setattr(int fd, unsigned at_flags, uint64_t set, uint64_t propagation);

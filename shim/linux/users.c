@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <linux/magic.h>
 
 #include "../text.h"
 #include "sys.h"
@@ -83,7 +84,11 @@ static int scan(const char *path, match_fn *match, void *context) {
         return 0;
     if (fd < 0)
         return -ENOTSUP;
-    int r = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? scan_file(fd, match, context) : -ENOTSUP;
+    /* Some files of /proc call themselves regular and give, or take away, what is the host's
+     * (kmsg). */
+    bool plain = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !sys_is_on(fd, PROC_SUPER_MAGIC) &&
+                 !sys_is_on(fd, SYSFS_MAGIC);
+    int r = plain ? scan_file(fd, match, context) : -ENOTSUP;
     close(fd);
     return r < 0 ? -ENOTSUP : r;
 }
