@@ -17,7 +17,7 @@ before=$(host_hash)
 traits='cd /proc/$$; cat limits; grep -E "^(Cap|Seccomp|NoNewPrivs|Groups|Uid|Gid|Umask|Cpus_allowed:|Mems_allowed:|Sig(Blk|Ign))" status
 echo oom $(cat oom_score_adj) nice $(cut -d" " -f19 stat) policy $(cut -d" " -f40,41 stat) tty $(cut -d" " -f7 stat)
 ls -l ns | sed "s/.* //" | sort; grep "^0::" cgroup; tr "\0" "\n" <environ | sort; cat attr/current 2>/dev/null
-sed "s/^[0-9]* [0-9]* //" mountinfo; ls fd | wc -l; cat timerslack_ns 2>/dev/null; echo end'
+sed "s/^[0-9]* [0-9]* //" mountinfo; set -- fd/*; echo fds $#; cat timerslack_ns 2>/dev/null; echo end'
 confined() {
     rec seccomp "$BPF"
     rec oom-score-adj 77
