@@ -46,7 +46,7 @@ cd "$project"
 # the tools of appc.
 cache=/var/cache/jetpack-test
 [ -e "$cache/debian-minbase.aci" ] || sh scripts/make-debian-aci.sh "$cache/debian-minbase.aci"
-[ -e "$cache/ace-validator" ] && [ -e "$cache/actool" ] || sh scripts/make-appc-tools.sh "$cache"
+if ! [ -e "$cache/ace-validator" ] || ! [ -e "$cache/actool" ]; then sh scripts/make-appc-tools.sh "$cache"; fi
 mkdir -p .cache
 cp "$cache/debian-minbase.aci" "$cache/ace-validator" "$cache/actool" .cache/
 JETPACK_TEST_CACHE=$project/.cache

@@ -93,3 +93,20 @@ describe('README.md', () => {
     expect(read('README.md')).toMatch(/<!-- bench -->[^]*<!-- \/bench -->/);
   });
 });
+
+describe('docs/appc.md', () => {
+  const references = [
+    ...read('docs/appc.md').matchAll(/`((?:unit|operation|integration)\/[\w./-]+): ([^`]+)`/g),
+  ];
+
+  it('has a test for most of its lines', () => {
+    expect(references.length).toBeGreaterThan(60);
+  });
+
+  it.each(references.map(([, file = '', title = '']) => [file, title]))(
+    'names a test of test/%s.ts that is there: %s',
+    (file, title) => {
+      expect(read(`test/${file}.ts`).replaceAll('\\', '')).toContain(title);
+    },
+  );
+});
