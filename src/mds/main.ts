@@ -163,10 +163,10 @@ async function serve(config: Config, quiet: boolean): Promise<void> {
   const root = config['root.mountpoint'];
   const folders = { pods: path.join(root, 'pods'), images: path.join(root, 'images') };
   readdirSync(folders.pods);
-  const pods = createPodSource(folders);
+  const elapsed = () => performance.now();
+  const pods = createPodSource(folders, elapsed);
   const log = quiet ? { add: () => undefined, close: () => Promise.resolve() } : createAccessLog(1);
   const startedAt = process.uptime();
-  const elapsed = () => performance.now();
   const ports = {
     pods,
     signer: createSigner(key),

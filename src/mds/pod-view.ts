@@ -1,8 +1,9 @@
 /**
  * Pods as the metadata service sees them: files that it reads, and nothing else. What was read is kept until the manifest's file
- * is another, so that a request costs one stat(2). Blocking, since the files are small and local.
+ * is another, or gone, which is seen within a second; a pod that keeps asking is looked at beside its answers. The first look blocks,
+ * since the files are small and local.
  */
-import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs';
+import { readdirSync, readFileSync, stat, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf } from '../errors.ts';
@@ -49,6 +50,9 @@ export interface PodSource {
 }
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
+/** How long an answer is given without a look, and when to look beside it. */
+const TRUST_MS = 1000;
+const LOOK_AGAIN_MS = 300;
 const MAX_CACHE_BYTES = 6 * 1024 * 1024;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -126,6 +130,9 @@ interface CachedPod {
   readonly view: PodView;
   readonly token: string;
   readonly identity: string;
+  /** When the file was last seen to be the same. */
+  seenAt: number;
+  isLookedAt: boolean;
 }
 
 /** Another file of that name, or other content: manifests are replaced, never written into. */
@@ -133,7 +140,12 @@ function identityOf({ ino, size, mtimeMs }: Stats): string {
   return `${String(ino)}:${String(size)}:${String(mtimeMs)}`;
 }
 
-function loadPod(dir: string, uuid: string, identity: string): CachedPod | undefined {
+function loadPod(
+  dir: string,
+  uuid: string,
+  identity: string,
+  seenAt: number,
+): CachedPod | undefined {
   const file = path.join(dir, 'manifest');
   const url = readSmall(path.join(dir, METADATA_FILE));
   const manifest = readSmall(file);
@@ -146,7 +158,7 @@ function loadPod(dir: string, uuid: string, identity: string): CachedPod | undef
     apps: parseApps(file, fields['apps']),
   };
   const token = url.toString('latin1').trimEnd().split('/').at(-1) ?? '';
-  return { view, token, identity };
+  return { view, token, identity, seenAt, isLookedAt: false };
 }
 
 export interface PodFolders {
@@ -154,21 +166,41 @@ export interface PodFolders {
   readonly images: string;
 }
 
-export function createPodSource(folders: PodFolders): PodSource {
+/** `now` is a clock in milliseconds that only goes forward. */
+export function createPodSource(folders: PodFolders, now: () => number): PodSource {
   const pods: ByteCache<CachedPod> = createByteCache(MAX_CACHE_BYTES);
   const images: ByteCache<ImageView> = createByteCache(MAX_CACHE_BYTES);
 
+  /** Forgets it when it has changed: then the next request reads it again, or says what is wrong. */
+  function lookAgain(uuid: string, file: string, known: CachedPod): void {
+    known.isLookedAt = true;
+    stat(file, (error, found) => {
+      known.isLookedAt = false;
+      if (error === null && identityOf(found) === known.identity) known.seenAt = now();
+      else pods.delete(uuid);
+    });
+  }
+
   function getPod(uuid: string): CachedPod | undefined {
     const dir = path.join(folders.pods, uuid);
-    const stat = statOf(path.join(dir, 'manifest'));
-    if (stat === undefined) {
+    const file = path.join(dir, 'manifest');
+    const known = pods.get(uuid);
+    const age = known === undefined ? Infinity : now() - known.seenAt;
+    if (known !== undefined && age < TRUST_MS) {
+      if (age > LOOK_AGAIN_MS && !known.isLookedAt) lookAgain(uuid, file, known);
+      return known;
+    }
+    const found = statOf(file);
+    if (found === undefined) {
       pods.delete(uuid);
       return undefined;
     }
-    const identity = identityOf(stat);
-    const known = pods.get(uuid);
-    if (known?.identity === identity) return known;
-    const loaded = loadPod(dir, uuid, identity);
+    const identity = identityOf(found);
+    if (known?.identity === identity) {
+      known.seenAt = now();
+      return known;
+    }
+    const loaded = loadPod(dir, uuid, identity, now());
     if (loaded !== undefined) pods.set(uuid, loaded, loaded.view.manifest.length * 3);
     return loaded;
   }

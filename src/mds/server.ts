@@ -25,7 +25,7 @@ export interface Limits {
 }
 
 export const LIMITS: Limits = {
-  connections: 1100,
+  connections: 256,
   connectionsPerCaller: 64,
   headerBytes: 8 * 1024,
   bodyBytes: 64 * 1024,
@@ -98,7 +98,8 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
     counters.byStatus.set(status, (counters.byStatus.get(status) ?? 0) + 1);
   }
 
-  function admit(socket: Socket): void {
+  /** Whether the caller may speak. */
+  function admit(socket: Socket): boolean {
     const caller = socket.remoteAddress ?? '';
     const already = perCaller.get(caller) ?? 0;
     const full =
@@ -109,7 +110,7 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
       count(503);
       socket.end(rawAnswer(503, TOO_MANY), () => socket.destroySoon());
       socket.setTimeout(LINGER_MS, () => socket.destroy());
-      return;
+      return false;
     }
     counters.connections += 1;
     perCaller.set(caller, already + 1);
@@ -121,6 +122,7 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
       if (left === 0) perCaller.delete(caller);
       else perCaller.set(caller, left);
     });
+    return true;
   }
 
   const sweep = setInterval(() => {
@@ -253,8 +255,12 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
     });
     server.maxHeadersCount = 100;
     server.timeout = limits.requestMs + limits.answerMs;
-    // Before the parser gets it, so that it is not held for a caller who is one too many.
-    server.prependListener('connection', admit);
+    // Before the parser is made, which costs more than the answer to a caller who is one too many.
+    const parsers = server.listeners('connection');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => {
+      if (admit(socket)) for (const parse of parsers) parse.call(server, socket);
+    });
     server.on('request', (request, response) => void serve(request, response));
     server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
       count(417);

@@ -35,6 +35,7 @@ is "nothing else is said" "$(printf '%s\n' "$out" | grep -vc '^200')" 0
 
 plan=$(plan_of meta3 http --hold 40 3)
 with_url "$plan"
+: >"$WORK/hold.out"
 "$SHIM" run "$plan" >"$WORK/hold.out" 2>&1 &
 pod=$!
 until_true grep -q held "$WORK/hold.out"
