@@ -98,7 +98,7 @@ async function isAlive(): Promise<boolean> {
 
 describe('the server', () => {
   it('answers, byte by byte as well, and with a half-closed connection', async () => {
-    expect(bodyOf(await call(...post('hello')).end)).toBe('hello');
+    expect(bodyOf(await call(...Array.from(post('hello'))).end)).toBe('hello');
     const half = call(post('hello'));
     half.socket.end();
     expect(bodyOf(await half.end)).toBe('hello');
