@@ -107,6 +107,14 @@ static bool take_in(int plan_file, const char *name, unsigned slot) {
         problem_set(&problem, EXIT_SHIM, "NO_SUCH_APP", "no such app", NULL, 0, NULL);
         return false;
     }
+    if (now.apps[place]->listen != NULL) {
+        plan_forget(&memory);
+        problem_set(&problem, EXIT_SHIM, "SOCKET_MISSING",
+                    "sockets are passed to the apps that the pod was started with, to none that "
+                    "joins",
+                    NULL, 0, NULL);
+        return false;
+    }
     memories[slot] = memory;
     own.plan.apps[slot] = now.apps[place];
     if (slot == own.plan.app_count)

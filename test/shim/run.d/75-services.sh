@@ -91,6 +91,17 @@ MORE=second
 is "a pod of several apps is ready" "$(ctl wait-ready)" ready
 is "when the last of them is" "$(for app in web two three; do status_of s ready $app; done | sort | tail -n 1 | cut -c1-19)" "$(ready_of | cut -c1-19)"
 ctl 'stop 100' >/dev/null
+restarted() {
+    rec notify 1
+    rec restart always
+}
+MORE=restarted
+"$SHIM" run --detach "$(plan_of s sh -c '[ -e /tmp/second ] && exec service --notify READY=1 --sleep 100; touch /tmp/second; exit 3')" >/dev/null
+is "an app that is ready at its second start makes the pod ready" "$(ctl wait-ready)" ready
+rm -f "$WORK/root/tmp/second"
+ctl 'stop 100' >/dev/null
+until_true test "$(marker_of s)" = exited
+MORE=second
 for n in 1 2 3 4; do
     "$SHIM" run --detach "$(plan_of s service --sleep 100)" >/dev/null
     "$PROBE" ctl "$WORK/pods/s" wait-ready >"$WORK/waited" &
@@ -204,6 +215,19 @@ has "what nobody wants is told" "$(cat "$WORK/err")" "a passed socket is closed:
 "$MANAGER" activate unix pipe unbound tcp:$at:$port -- "$SHIM" run --json "$(plan_of s service --sockets)" >"$WORK/out" 2>"$WORK/err"
 is "as is what is no such socket" "$(grep -c 'no listening TCP and no UDP socket' "$WORK/err")" 3
 is "and the right one becomes the first" "$(tail -n 1 "$WORK/out")" "3 tcp $port http"
+again() {
+    rec listen http tcp $port
+    rec restart always
+}
+MORE=again
+"$MANAGER" activate tcp:$at:$port -- "$SHIM" run --detach "$(plan_of s service --sockets --serve 1)" >/dev/null
+for n in 1 2 3; do
+    is "an app that is started again gets the same sockets ($n)" "$("$MANAGER" tell tcp $at $port $n)" "http: $n"
+done
+until_true test "$(cut -d' ' -f4- "$WORK/pods/s/logs/web" | tail -n 2 | head -n 1)" = 'own pid'
+ok "each time under its own number" sh -c "! grep -q 'no pid' '$WORK/pods/s/logs/web'"
+ctl 'stop 100' >/dev/null
+until_true test "$(marker_of s)" = exited
 udp() { rec listen dns udp $port; }
 MORE=udp
 "$MANAGER" activate udp:$at:$port -- "$SHIM" run "$(plan_of s service --serve 1)" &
@@ -263,3 +287,36 @@ is "again when it is started again" "$("$PROBE" ctl "$WORK/pods/s" 'app-start jo
 until_true app_is_ready
 ok "it has to say it again" app_is_ready
 "$PROBE" ctl "$WORK/pods/s" 'stop 1000' >/dev/null
+
+# -- apps that join
+joining() { # FUNCTION: adds the apps to the plan of a mutable pod
+    {
+        pod_records s
+        rec mutable 1
+        $1
+        rec end
+    } >"$WORK/pods/s/plan.new"
+    chmod 600 "$WORK/pods/s/plan.new"
+    mv "$WORK/pods/s/plan.new" "$WORK/pods/s/plan"
+}
+none() { :; }
+pod_folder s
+joining none
+"$SHIM" run --detach "$WORK/pods/s/plan" >/dev/null
+joins() {
+    app_records one service --sleep 100
+    rec listen http tcp $port
+}
+joining joins
+has "an app that joins cannot be passed a socket" "$(ctl 'app-start one')" 'error sockets are passed to the apps that the pod was started with'
+joins() {
+    app_records one service --notify READY=1 --sleep 100
+    rec notify 1
+}
+joining joins
+is "but it can tell that it is ready" "$(ctl 'app-start one')" ok
+is_told() { [ -n "$(status_of s ready one)" ]; }
+until_true is_told
+ok "which is written down" is_told
+ctl 'stop 100' >/dev/null
+until_true test "$(marker_of s)" = exited
