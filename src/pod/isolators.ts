@@ -43,7 +43,7 @@ function refuseIgnored(what: string, { ignored }: IsolatorReport): void {
   const [first] = ignored;
   if (first === undefined) return;
   throw new PodError('POD_LIMIT_UNSUPPORTED', `${what} asks for ${first}, which would be ignored`, {
-    remedies: ['run it without --strict', 'remove the isolator from the manifest'],
+    remedies: ['run it without --strict', 'leave it away, in the manifest or on the command line'],
   });
 }
 

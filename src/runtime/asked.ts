@@ -67,7 +67,7 @@ export class Asked {
       {
         remedies: [
           ...remedies,
-          'remove the isolator from the manifest',
+          'leave it away, in the manifest or on the command line',
           'see what this host can enforce with: jetpack info',
         ],
       },
