@@ -4,9 +4,11 @@ import os from 'node:os';
 import process from 'node:process';
 
 import { JetpackError } from '../errors.ts';
+import { findUserName } from '../host/local-accounts.ts';
 import { findCgroup2 } from '../runtime/cgroup2.ts';
 import { findRateTool, RATE_TOOLS } from '../runtime/rate-tools.ts';
 import type { Context } from './context.ts';
+import { findMetadataService } from './metadata-finding.ts';
 
 export interface Finding {
   readonly what: string;
@@ -117,11 +119,7 @@ export async function gatherInfo(context: Context, version: string): Promise<rea
         `limits of the network's bandwidth are refused; it is in the package ${debianPackage}`,
       ),
     ),
-    {
-      what: 'metadata service',
-      value: 'not part of this version',
-      lack: { fatal: false, cost: 'apps get no AC_METADATA_URL' },
-    },
+    await findMetadataService(context.config, version, findUserName),
   );
   return findings;
 }

@@ -1,15 +1,18 @@
 /** Users and groups of /etc/passwd and /etc/group, read without starting getent(1). */
 import { readFileSync } from 'node:fs';
 
-function fieldsOf(file: string, name: string): readonly string[] | undefined {
+function linesOf(file: string): readonly (readonly string[])[] {
   try {
     return readFileSync(file, 'utf8')
       .split('\n')
-      .find((line) => line.startsWith(`${name}:`))
-      ?.split(':');
+      .map((line) => line.split(':'));
   } catch {
-    return undefined;
+    return [];
   }
+}
+
+function fieldsOf(file: string, name: string): readonly string[] | undefined {
+  return linesOf(file).find((fields) => fields[0] === name);
 }
 
 export function findGroupId(name: string): number | undefined {
@@ -24,4 +27,8 @@ export function findAccount(
   const [, , uid, gid] = fieldsOf('/etc/passwd', name) ?? [];
   if (uid === undefined || gid === undefined || Number(uid) === 0) return undefined;
   return { uid: Number(uid), gid: Number(gid) };
+}
+
+export function findUserName(uid: number): string | undefined {
+  return linesOf('/etc/passwd').find((fields) => fields[2] === String(uid))?.[0];
 }
