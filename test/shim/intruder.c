@@ -147,18 +147,20 @@ static void try_files(const char *pid) {
         closedir(d);
 }
 
+/* What was stronger may have become the app meanwhile: only what is still stronger counts. */
 static void try_attach(const char *pid, unsigned long long own) {
     pid_t number = (pid_t)atoi(pid);
     char path[300];
-    unsigned long long theirs = effective(pid);
+    if ((effective(pid) & ~own) == 0)
+        return;
     snprintf(path, sizeof path, "/proc/%s/mem", pid);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd >= 0) {
-        found.stronger += (theirs & ~own) != 0;
+        found.stronger += (effective(pid) & ~own) != 0;
         close(fd);
     }
-    if ((theirs & ~own) != 0 && ptrace(PTRACE_SEIZE, number, NULL, NULL) == 0) {
-        found.stronger++;
+    if (ptrace(PTRACE_SEIZE, number, NULL, NULL) == 0) {
+        found.stronger += (effective(pid) & ~own) != 0;
         (void)ptrace(PTRACE_DETACH, number, NULL, NULL);
     }
 }

@@ -26,7 +26,7 @@ compare() {
     rm -rf "$WORK/pods/e/logs"
     (
         ulimit -c 11
-        ulimit -f 1000
+        ulimit -f 100000
         ulimit -n 700
         nice -n 3 taskset 1 "$SHIM" run --detach "$(plan_of e sh -c "$traits; sleep 100")" >/dev/null
     )
@@ -68,6 +68,8 @@ printf '#!/proc/self/exe\n' >"$WORK/root/bin/selfexe"
 printf '#!/proc/self/exe version\n' >"$WORK/root/bin/selfrun"
 chmod 755 "$WORK/root/bin/selfexe" "$WORK/root/bin/selfrun"
 ln -sf /proc/self/exe "$WORK/root/bin/shell"
+# A build with sanitizers needs a loader, which no image has for it: it cannot run in the pod at all.
+dynamic_shim=$(ldd "$SHIM" 2>/dev/null | grep '=>')
 hunted() {
     n=${2:-12}
     begin intruder --hunt 4
@@ -81,7 +83,7 @@ hunted() {
     until_true test "$(marker_of e)" = exited
     hunt=$(log_of | grep '^hunted')
     told() { echo "$hunt" | sed "s/.* $1 \([0-9]*\).*/\1/"; }
-    ok "$1: the hunter saw the program that enters, and opened it" test "$(told shims)" -gt 0 -a "$(told opened)" -gt 0
+    [ -n "$dynamic_shim" ] || ok "$1: the hunter saw the program that enters, and opened it" test "$(told shims)" -gt 0 -a "$(told opened)" -gt 0
     is "$1: it could write nothing" "$(told written)" 0
     ok "$1: what is stronger kept it away" test "$(told refused)" -gt 0
     is "$1: it attached to nothing stronger" "$(told stronger)" 0
@@ -92,15 +94,17 @@ hunted "as root"
 NNP=1 APP_USER=joe APP_GROUP=staff
 hunted "as a user"
 unset NNP APP_USER APP_GROUP
-begin payload --sleep 100
-enter "$WORK/e.plan" web -- selfexe >"$WORK/out" 2>&1
-is "a script whose interpreter is /proc/self/exe runs a copy that knows no such command" $? 125
-has "in the pod, not in the host" "$(cat "$WORK/out")" 'unknown command /bin/selfexe'
-printf 'joe:x:1000:100::/home/joe:/proc/self/exe\n' >"$WORK/root/etc/passwd"
-enter --user joe "$WORK/e.plan" web </dev/null >"$WORK/out" 2>&1
-is "so does a shell of that name" $? 125
-printf 'root:x:0:0:root:/root:/bin/sh\njoe:x:1000:100::/home/joe:/bin/sh' >"$WORK/root/etc/passwd"
-finish
+if [ -z "$dynamic_shim" ]; then
+    begin payload --sleep 100
+    enter "$WORK/e.plan" web -- selfexe >"$WORK/out" 2>&1
+    is "a script whose interpreter is /proc/self/exe runs a copy that knows no such command" $? 125
+    has "in the pod, not in the host" "$(cat "$WORK/out")" 'unknown command /bin/selfexe'
+    printf 'joe:x:1000:100::/home/joe:/proc/self/exe\n' >"$WORK/root/etc/passwd"
+    enter --user joe "$WORK/e.plan" web </dev/null >"$WORK/out" 2>&1
+    is "so does a shell of that name" $? 125
+    printf 'root:x:0:0:root:/root:/bin/sh\njoe:x:1000:100::/home/joe:/bin/sh' >"$WORK/root/etc/passwd"
+    finish
+fi
 
 # -- CVE-2024-21626: the working directory, or a path, through a descriptor
 secret=$WORK/secret
