@@ -17,6 +17,9 @@
 #include "../fd.h"
 #include "sys.h"
 
+#define TARGET_MAX 4096
+#define LINKS_MAX 8
+
 bool problem_at(struct wire *problem, enum wire_step step, unsigned index, int error) {
     problem->kind = WIRE_PROBLEM;
     problem->step = (uint8_t)step;
@@ -29,44 +32,86 @@ int target_open(int root, const char *path) {
     return sys_openat2(root, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
+/* -EEXIST: a link that leads nowhere has this name. */
 static int create(int parent, const char *name, bool folder) {
     int r = folder
                 ? mkdirat(parent, name, 0755)
                 : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
     if (r < 0)
-        return errno == EEXIST ? -ELOOP : -errno; /* a dangling link has this name */
+        return -errno;
     if (!folder)
         close(r);
     /* A set-group-id folder would hand its group on. */
     return fchownat(parent, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-int target_ensure(int root, const char *path, bool folder) {
-    char part[4096];
-    size_t length = strlen(path);
-    int fd = target_open(root, path);
-    if (fd != -ENOENT)
-        return fd;
-    if (length >= sizeof part)
+/*
+ * The path with its part [from, to), a link in the folder `parent`, replaced by where that leads;
+ * still to be resolved inside the root. 0 or -errno.
+ */
+static int follow(int parent, char *path, size_t from, size_t to, size_t length) {
+    char link[TARGET_MAX];
+    path[to] = '\0';
+    ssize_t n = readlinkat(parent, path + from, link, sizeof link);
+    if (n <= 0)
+        return n < 0 ? -errno : -ELOOP;
+    size_t keep = link[0] == '/' ? 0 : from;
+    size_t rest = length - to; /* with its slash */
+    if (keep + (size_t)n + rest >= TARGET_MAX)
         return -ENAMETOOLONG;
-    memcpy(part, path, length + 1);
+    path[to] = rest > 0 ? '/' : '\0';
+    memmove(path + keep + n, path + to, rest + 1);
+    memcpy(path + keep, link, (size_t)n);
+    return 0;
+}
+
+/* One try; 1 when the path was changed and has to be tried again. */
+static int ensure_once(int root, char *path, bool folder, int *out) {
+    size_t length = strlen(path);
     int parent = -1;
     for (size_t from = 1;;) {
-        size_t to = from + strcspn(part + from, "/");
-        bool last = part[to] == '\0';
-        part[to] = '\0';
-        fd = target_open(root, part);
+        size_t to = from + strcspn(path + from, "/");
+        bool last = path[to] == '\0';
+        path[to] = '\0';
+        int fd = target_open(root, path);
+        int r = fd;
         if (fd == -ENOENT) {
-            int r = create(parent >= 0 ? parent : root, part + from, !last || folder);
-            fd = r < 0 ? r : target_open(root, part);
+            r = create(parent >= 0 ? parent : root, path + from, !last || folder);
+            if (r == -EEXIST)
+                r = follow(parent >= 0 ? parent : root, path, from, to, length) == 0 ? 1 : -ELOOP;
+            else if (r == 0)
+                r = fd = target_open(root, path);
         }
         fd_close(&parent);
-        if (fd < 0 || last)
-            return fd;
+        if (fd < 0)
+            return r;
+        if (last) {
+            *out = fd;
+            return 0;
+        }
         parent = fd;
-        part[to] = '/';
+        path[to] = '/';
         from = to + 1;
     }
+}
+
+int target_ensure(int root, const char *target, bool folder) {
+    char path[TARGET_MAX];
+    size_t length = strlen(target);
+    int fd = target_open(root, target);
+    if (fd != -ENOENT)
+        return fd;
+    if (length >= sizeof path)
+        return -ENAMETOOLONG;
+    memcpy(path, target, length + 1);
+    /* An image may have a link to a file that only its first start makes, like that of resolv.conf.
+     */
+    for (int links = 0; links < LINKS_MAX; links++) {
+        int r = ensure_once(root, path, folder, &fd);
+        if (r != 1)
+            return r < 0 ? r : fd;
+    }
+    return -ELOOP;
 }
 
 int mount_staged(const char *type, const char *source, unsigned long flags) {

@@ -54,6 +54,28 @@ has "a volume that hides something of the image is told" "$out" "a volume hides 
 lacks "one over an empty folder is not" "$out" /home/joe
 rm -rf "$WORK/root/full"
 
+# Links of an image to what is not there yet: made where they lead, inside the root.
+mkdir -p "$WORK/root/var"
+ln -s ../run/resolve/stub.conf "$WORK/root/etc/relative"
+ln -s /run/other/../absolute.conf "$WORK/root/etc/absolute"
+ln -s ../../../../../escape/file "$WORK/root/etc/above"
+ln -s /later "$WORK/root/var/folder"
+ln -s loop2 "$WORK/root/etc/loop1"
+ln -s loop1 "$WORK/root/etc/loop2"
+volumes() {
+    for name in relative absolute above; do rec mount bind "$WORK/vol/file" "/etc/$name" ro; done
+    rec mount bind "$WORK/vol" /var/folder/sub -
+}
+out=$("$SHIM" run "$(plan_of b cat /etc/relative /run/resolve/stub.conf /etc/absolute /run/absolute.conf /etc/above /escape/file /var/folder/sub/file)" 2>&1)
+is "a link that leads nowhere is followed to where a target can be made" "$(echo $out)" \
+    "inside inside inside inside inside inside inside"
+is "which is inside the root" "$(ls -d /escape "$WORK/escape" 2>/dev/null)" ""
+volumes() { rec mount bind "$WORK/vol/file" /etc/loop1 ro; }
+out=$("$SHIM" run --json "$(plan_of b true)" 2>&1)
+has "a loop of links is an error" "$out" '"code":"VOLUME_TARGET"'
+rm -rf "$WORK/root/etc/relative" "$WORK/root/etc/absolute" "$WORK/root/etc/above" "$WORK/root/etc/loop1" \
+    "$WORK/root/etc/loop2" "$WORK/root/var" "$WORK/root/run" "$WORK/root/escape" "$WORK/root/later"
+
 # `missing`: only where the image has nothing, or an empty file.
 echo theirs >"$WORK/root/etc/own"
 : >"$WORK/root/etc/empty"
