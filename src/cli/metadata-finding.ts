@@ -1,4 +1,6 @@
 /** Whether the metadata service answers, and as whom it runs: it is asked itself. */
+import process from 'node:process';
+
 import type { Config } from '../host/config.ts';
 import type { Finding } from './host-info.ts';
 
@@ -12,8 +14,9 @@ interface Told {
 }
 
 /** The body of `/_info`; throws when nobody, or somebody else, answers. */
-async function askService(port: number): Promise<Told> {
-  const { get } = await import('node:http');
+function askService(port: number): Promise<Told> {
+  // Loaded for this alone; an import() is not for a program with a code cache.
+  const { get } = process.getBuiltinModule('node:http');
   return new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port, path: '/_info', timeout: PATIENCE_MS };
     const request = get({ ...options, agent: false }, (response) => {
