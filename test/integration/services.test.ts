@@ -43,10 +43,6 @@ describe.skipIf(pool === undefined)('a pod under a service manager', () => {
   };
 
   beforeAll(() => {
-    const made = spawnSync('make', ['-C', path.join(PROJECT, 'shim'), 'payload'], {
-      encoding: 'utf8',
-    });
-    if (made.status !== 0) throw new Error(made.stderr);
     host = new JetpackHost(pool ?? '');
     host.must('init');
     importImage('plain', {});
