@@ -104,11 +104,12 @@ export async function readPod(layout: Layout, uuid: string): Promise<Pod | undef
     // A rename between two of our looks shows no marker, or one without its socket: look again before believing that.
     const isDoubtful = (marker === undefined && !leased) || (marker === 'running' && !answers);
     if (isDoubtful && attempt < 2) continue;
-    const folder = statOf(dir);
-    if (folder === undefined) return undefined;
+    // A marker was in it: one look less at every pod of a list.
+    const changedAtMs = found?.changedAtMs ?? statOf(dir)?.mtimeMs;
+    if (changedAtMs === undefined) return undefined;
     const meta = readMeta(dir);
     const state = podState({ marker, leased, answers, hasMeta: meta !== undefined });
-    return { uuid, dir, state, marker, meta, changedAtMs: found?.changedAtMs ?? folder.mtimeMs };
+    return { uuid, dir, state, marker, meta, changedAtMs };
   }
 }
 
