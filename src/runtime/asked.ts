@@ -10,6 +10,35 @@ import {
 } from '../schema/appc.ts';
 import type { Adjustment, IsolatorReport } from './runtime.ts';
 
+const QUANTITIES = ['default', 'request', 'limit'] as const;
+const SET = ['set'] as const;
+
+/** The fields of values that are objects; an isolator without an entry has no fields, or any. */
+const FIELDS: Readonly<Partial<Record<IsolatorName, readonly string[]>>> = {
+  'resource/cpu': QUANTITIES,
+  'resource/memory': QUANTITIES,
+  'resource/block-bandwidth': QUANTITIES,
+  'resource/block-iops': QUANTITIES,
+  'resource/network-bandwidth': QUANTITIES,
+  'os/linux/capabilities-retain-set': SET,
+  'os/linux/capabilities-remove-set': SET,
+  'os/linux/seccomp-retain-set': [...SET, 'errno'],
+  'os/linux/seccomp-remove-set': [...SET, 'errno'],
+  'os/linux/selinux-context': ['user', 'role', 'type', 'level'],
+  'os/linux/apparmor-profile': ['profile'],
+  'jetpack/disk-quota': ['limit'],
+  'jetpack/pids-max': ['limit'],
+};
+
+/** `resource/cpu burst`: a field that nobody knows changes nothing, and is told. */
+function strayFields(name: IsolatorName, value: unknown): readonly string[] {
+  const known = FIELDS[name];
+  if (known === undefined || !isRecord(value)) return [];
+  return Object.keys(value)
+    .filter((field) => !known.includes(field))
+    .map((field) => `${name} ${field}`);
+}
+
 /** The isolators of one app or of the pod, while they are looked at. */
 export class Asked {
   /** `app web`, `the pod`. */
@@ -88,7 +117,9 @@ export class Asked {
     return {
       enforced: this.names().filter(isEnforced),
       adjusted: this.#adjusted,
-      ignored: this.names().filter((name) => !isEnforced(name)),
+      ignored: this.#list.flatMap(({ name, value }) =>
+        isEnforced(name) && isIsolatorName(name) ? strayFields(name, value) : [name],
+      ),
     };
   }
 }

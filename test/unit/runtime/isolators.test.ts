@@ -130,6 +130,29 @@ describe('labels of security modules', () => {
   });
 });
 
+describe('the report', () => {
+  it('names isolators that are unknown, turned off, and fields that nobody knows', () => {
+    const all = asked(
+      ['example/unheard-of', { a: 1 }],
+      ['resource/cpu', { limit: '1', burst: '2' }],
+      ['os/unix/sysctl', { 'kernel.sem': '1' }],
+      ['os/linux/seccomp-retain-set', { set: ['read'], errno: 'EPERM', action: 'log' }],
+      ['os/linux/capabilities-remove-set', { set: ['CAP_KILL'] }],
+    );
+    all.turnedOff('os/linux/capabilities-remove-set');
+    expect(all.report()).toEqual({
+      enforced: ['resource/cpu', 'os/unix/sysctl', 'os/linux/seccomp-retain-set'],
+      adjusted: [],
+      ignored: [
+        'example/unheard-of',
+        'resource/cpu burst',
+        'os/linux/seccomp-retain-set action',
+        'os/linux/capabilities-remove-set',
+      ],
+    });
+  });
+});
+
 describe('limits of disks', () => {
   it('are impossible below a page or an operation a second', () => {
     for (const [name, limit] of [
