@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { ManifestError } from '../../../src/errors.ts';
 import { parseDraftPodManifest, parsePodManifest } from '../../../src/schema/pod-manifest.ts';
+import { everyPlace, WHOLE_POD_MANIFEST, withChange } from '../../support/pod-manifests.ts';
 
 const id = `sha512-${'a'.repeat(128)}`;
 const app = { exec: ['/bin/sh'], user: '0', group: '0' };
@@ -28,32 +29,10 @@ const withApp = (fields: object) => ({
 });
 const withVolume = (volume: unknown) => ({ ...minimal, volumes: [volume] });
 
-/** Everything that a pod manifest can have. */
-const whole = {
-  ...withApp({
-    supplementaryGids: [1],
-    environment: [{ name: 'A', value: 'b' }],
-    mountPoints: [{ name: 'm', path: '/m', readOnly: true }],
-    ports: [{ name: 'http', protocol: 'tcp', port: 80, count: 2, socketActivated: false }],
-    eventHandlers: [{ name: 'pre-start', exec: ['/x'] }],
-    isolators: [{ name: 'resource/cpu', value: { limit: '300m' } }],
-    workingDirectory: '/w',
-    userAnnotations: { a: 'b' },
-  }),
-  volumes: [
-    { name: 'v', kind: 'host', source: '/v', readOnly: true, recursive: false },
-    { name: 'w', kind: 'empty', mode: '0755', uid: 1, gid: 2 },
-  ],
-  isolators: [{ name: 'resource/memory', value: { limit: '1G' } }],
-  annotations: [{ name: 'a', value: 'b' }],
-  ports: [{ name: 'http', hostPort: 8080, hostIP: '127.0.0.1', podPort: 80 }],
-  userLabels: { a: 'b' },
-};
-
 describe('a pod manifest', () => {
   it('has everything of the specification, with nothing to tell', () => {
-    expect(parseDraftPodManifest(JSON.stringify(whole)).warnings).toEqual([]);
-    expect(parsePodManifest(JSON.stringify(whole)).warnings).toEqual([]);
+    expect(parseDraftPodManifest(JSON.stringify(WHOLE_POD_MANIFEST)).warnings).toEqual([]);
+    expect(parsePodManifest(JSON.stringify(WHOLE_POD_MANIFEST)).warnings).toEqual([]);
   });
 
   it('names images in several ways before it is reified, and by their id after', () => {
@@ -138,11 +117,10 @@ describe('a pod manifest', () => {
   });
 
   it('is taken or refused with ManifestError, whatever one of its fields is', () => {
-    const paths = [...everyPath(whole)];
+    const places = [...everyPlace(WHOLE_POD_MANIFEST)];
     fc.assert(
-      fc.property(fc.constantFrom(...paths), fc.jsonValue({ maxDepth: 3 }), (path, value) => {
-        const changed = structuredClone(whole);
-        put(changed, path, value);
+      fc.property(fc.constantFrom(...places), fc.jsonValue({ maxDepth: 3 }), (place, value) => {
+        const changed = withChange(WHOLE_POD_MANIFEST, place, value);
         for (const problem of problemsOf(JSON.stringify(changed))) {
           expect(problem).not.toMatch(/undefined|\[object|Invalid input|zod/i);
         }
@@ -151,18 +129,3 @@ describe('a pod manifest', () => {
     );
   });
 });
-
-function* everyPath(value: unknown, path: readonly string[] = []): Generator<readonly string[]> {
-  if (typeof value !== 'object' || value === null) return;
-  for (const [key, field] of Object.entries(value)) {
-    yield [...path, key];
-    yield* everyPath(field, [...path, key]);
-  }
-}
-
-function put(target: object, path: readonly string[], value: unknown): void {
-  const last = path.at(-1) ?? '';
-  let at = target as Record<string, unknown>;
-  for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
-  at[last] = value;
-}
