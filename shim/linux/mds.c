@@ -228,7 +228,8 @@ static _Noreturn void execute(const struct mds_options *o, int count) {
     /* One heap of the libc for all threads: several would cost megabytes. */
     static char arenas[] = "MALLOC_ARENA_MAX=1";
     static char rings[] = "UV_USE_IO_URING=0";
-    char *env[] = {path, locale, arenas, rings, fds, pid, NULL};
+    static char threads[] = "UV_THREADPOOL_SIZE=1";
+    char *env[] = {path, locale, arenas, rings, threads, fds, pid, NULL};
     struct text t = TEXT_ON(fds);
     struct text u = TEXT_ON(pid);
     text_str(&t, "LISTEN_FDS=");

@@ -11,8 +11,9 @@ import type { Config } from '../host/config.ts';
  */
 export const NODE_FLAGS = [
   '--jitless',
-  '--max-old-space-size=16',
+  '--max-old-space-size=12',
   '--max-semi-space-size=1',
+  '--v8-pool-size=0',
 ] as const;
 
 export interface LaunchFacts {

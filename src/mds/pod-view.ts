@@ -53,7 +53,7 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** How long an answer is given without a look, and when to look beside it. */
 const TRUST_MS = 1000;
 const LOOK_AGAIN_MS = 300;
-const MAX_CACHE_BYTES = 6 * 1024 * 1024;
+const MAX_CACHE_BYTES = 1024 * 1024;
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -25,11 +25,11 @@ export interface Limits {
 }
 
 export const LIMITS: Limits = {
-  connections: 256,
+  connections: 192,
   connectionsPerCaller: 64,
-  headerBytes: 8 * 1024,
+  headerBytes: 4 * 1024,
   bodyBytes: 64 * 1024,
-  bodyBytesTogether: 4 * 1024 * 1024,
+  bodyBytesTogether: 1024 * 1024,
   headMs: 5000,
   requestMs: 10_000,
   answerMs: 15_000,
