@@ -38,6 +38,11 @@ export const commandTable: readonly CommandEntry[] = [
   entry('kill', () => import('../commands/kill.ts'), ['killall']),
   entry('rm', () => import('../commands/rm.ts'), ['destroy']),
   entry('gc', () => import('../commands/gc.ts')),
+  entry('app:add', () => import('../commands/app/add.ts')),
+  entry('app:start', () => import('../commands/app/start.ts')),
+  entry('app:stop', () => import('../commands/app/stop.ts')),
+  entry('app:rm', () => import('../commands/app/rm.ts')),
+  entry('app:list', () => import('../commands/app/list.ts')),
   entry('ps', () => import('../commands/ps.ts')),
   entry('manifest', () => import('../commands/manifest.ts')),
 ];

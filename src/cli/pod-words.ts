@@ -5,7 +5,9 @@ export function podWords(argv: readonly unknown[], what = 'pod'): readonly strin
   const words = [...new Set(argv.map(String))];
   if (words.length === 0)
     throw new UsageError(`no ${what} was named`, {
-      remedies: [`see them with: jetpack ${what === 'pod' ? 'list' : 'images'}`],
+      remedies: [
+        `see them with: jetpack ${what === 'pod' ? 'list' : what === 'app' ? 'app list POD' : 'images'}`,
+      ],
     });
   return words;
 }

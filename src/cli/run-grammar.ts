@@ -41,6 +41,7 @@ const POD_FLAGS: readonly FlagSpec[] = [
   flag('tty', 'none', { char: 't' }),
   flag('interactive', 'none', { char: 'i' }),
   flag('rm', 'none'),
+  flag('mutable', 'none'),
   flag('net', 'one'),
   flag('pod-manifest', 'one'),
   flag('set-env', 'one', { repeat: true }),

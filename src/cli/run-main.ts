@@ -13,6 +13,7 @@ import { destroyPod } from '../pod/destroy.ts';
 import { writeHostFiles } from '../pod/host-files.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
 import type { DraftPod } from '../pod/reify.ts';
+import { isChangePending } from '../pod/pending-change.ts';
 import { findRestartable, shimRunArgv } from '../pod/run.ts';
 import { readPod, type Pod } from '../pod/store.ts';
 import { createContext, type Context } from './context.ts';
@@ -211,6 +212,8 @@ async function findPodToRun(
       },
     );
   }
+  if (isChangePending(found.dir))
+    await (await import('../pod/change.ts')).settlePod(context.layout, found.uuid);
   refreshHostCopies(found);
   return found.planFile;
 }

@@ -5,6 +5,7 @@ import { UsageError } from '../errors.ts';
 import { parseNetwork, type PodNetwork } from '../network/network.ts';
 import type { AppRequest, PodRequest } from '../pod/compose.ts';
 import type { NameService } from '../pod/host-files.ts';
+import { MUTABLE } from '../pod/mutable.ts';
 import type { PodImage } from '../pod/reify.ts';
 import type { Isolation } from '../runtime/runtime.ts';
 import { mergeIsolators } from '../pod/isolators.ts';
@@ -70,9 +71,14 @@ export function parseRunOptions(words: RunWords): RunOptions {
     global: { config: pod.one.get('config'), option: pod.many.get('option') ?? [] },
   };
   if (options.podManifest !== undefined) checkManifestAlone(words);
-  else if (apps.length === 0) {
+  else if (apps.length === 0 && !is('mutable')) {
     throw new UsageError('no image to run was named', {
       remedies: ['jetpack run IMAGE', 'see the images with: jetpack images'],
+    });
+  }
+  if (is('mutable') && (options.tty || options.interactive)) {
+    throw new UsageError('--tty and --interactive do not go with --mutable', {
+      remedies: ['run it without, then: jetpack enter POD:APP'],
     });
   }
   if (apps.length > 1 && (options.tty || options.interactive)) {
@@ -88,6 +94,7 @@ const SAID_BY_MANIFEST = [
   ...ISOLATOR_FLAGS.pod.one,
   ISOLATOR_FLAGS.pod.many,
   'sysctl',
+  'mutable',
   'volume',
   'set-env',
   'set-env-file',
@@ -126,6 +133,8 @@ async function isolatorsFrom(
   }
   return merged;
 }
+
+const MUTABLE_POD = { name: MUTABLE, value: 'true' } as unknown as Annotation;
 
 /** Of a pod or of an app, by the place where the flags stand. */
 function annotationsOf({ many }: Flags, policies: readonly Annotation[] = []) {
@@ -194,6 +203,6 @@ export async function buildRequest(
     environment,
     ports: (pod.many.get('port') ?? []).map(parsePort),
     isolators: await isolatorsFrom('pod', pod),
-    ...annotationsOf(pod),
+    ...annotationsOf(pod, pod.one.has('mutable') ? [MUTABLE_POD] : []),
   };
 }

@@ -74,6 +74,10 @@ export const podFlags = {
     helpValue: 'capabilities,seccomp,paths,all-run',
     summary: 'turn parts of the isolation off',
   }),
+  mutable: boolean({
+    summary:
+      'a pod whose apps come and go (jetpack app); only a stop ends it, and it needs no image',
+  }),
   'dry-run': boolean({ summary: 'print the steps, do none' }),
   ...podIsolatorFlags,
 };
@@ -156,6 +160,7 @@ With --pod-manifest the pod is what the manifest says; its images are named by i
     '<%= config.bin %> run --pod-manifest=pod.json',
     '<%= config.bin %> run -d server --user=www -- --port 80 --- sidecar --name=logger',
     '<%= config.bin %> run -d --restart=on-failure:5 server',
+    '<%= config.bin %> run -d --mutable --name=box',
   ];
   static override flags = {
     ...jsonFlag,

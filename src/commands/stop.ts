@@ -1,17 +1,14 @@
 import { boolean, string } from '@oclif/core/flags';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
-import { parseDuration } from '../cli/duration.ts';
+import { graceOf } from '../cli/grace.ts';
 import { printAnswer, printJson } from '../cli/output.ts';
 import { podWords } from '../cli/pod-words.ts';
 import { forEach } from '../cli/several.ts';
-import { PodError, UsageError } from '../errors.ts';
+import { PodError } from '../errors.ts';
 import { stopPod } from '../pod/control.ts';
 import { waitUntilStill } from '../pod/destroy.ts';
 import { getPod } from '../pod/store.ts';
-
-/** What the supervisor takes (shim/PLAN.md). */
-const MAX_GRACE_MS = 86_400_000;
 
 export default class Stop extends BaseCommand {
   static override summary = 'Stop pods: TERM, then KILL';
@@ -36,12 +33,7 @@ export default class Stop extends BaseCommand {
   override async run(): Promise<void> {
     const { flags, argv } = await this.parse(Stop);
     const { layout, config, ensureReady } = this.createContext(flags);
-    const graceMs = flags.force
-      ? 0
-      : flags.time === undefined
-        ? config['stop.grace-ms']
-        : parseDuration('time', flags.time);
-    if (graceMs > MAX_GRACE_MS) throw new UsageError('--time is at most 24h');
+    const graceMs = graceOf(flags, config['stop.grace-ms']);
     ensureReady();
     const stopped: string[] = [];
     await forEach(podWords(argv), flags, async (reference) => {
@@ -52,7 +44,7 @@ export default class Stop extends BaseCommand {
           `pod ${pod.uuid} is ${pod.state}: there is nothing to stop`,
         );
       }
-      await stopPod(pod.dir, Math.round(graceMs));
+      await stopPod(pod.dir, graceMs);
       await waitUntilStill(layout, pod.uuid);
       stopped.push(pod.uuid);
     });

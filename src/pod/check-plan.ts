@@ -38,7 +38,7 @@ function checkCommand(what: string, argv: readonly string[] | undefined): void {
     refuse(what, `${String(argv.length)} words, at most ${String(MAX_FIELDS)}`);
 }
 
-function checkApp(app: PlanApp): void {
+export function checkPlanApp(app: PlanApp): void {
   const of = (part: string) => `app ${app.name}, ${part}`;
   checkCommand(of('exec'), app.exec);
   checkCommand(of('pre-start'), app.preStart);
@@ -70,11 +70,14 @@ function checkApp(app: PlanApp): void {
 
 /** Throws PodError POD_INVALID, naming the app and the part. */
 export function checkPlan(plan: Plan): void {
-  if (plan.apps.length > MAX_APPS)
-    refuse('the pod', `${String(plan.apps.length)} apps, at most ${String(MAX_APPS)}`);
   if (plan.net.kind === 'ns') checkPath('--net', plan.net.path);
-  plan.apps.forEach(checkApp);
-  const bytes = encodePlan(plan).length;
+  plan.apps.forEach(checkPlanApp);
+  checkPlanSize(plan.apps.length, encodePlan(plan).length);
+}
+
+/** Throws PodError POD_INVALID. */
+export function checkPlanSize(apps: number, bytes: number): void {
+  if (apps > MAX_APPS) refuse('the pod', `${String(apps)} apps, at most ${String(MAX_APPS)}`);
   if (bytes > MAX_PLAN_BYTES)
     refuse(
       'the pod',

@@ -1,11 +1,12 @@
 /** gc of pods: explains every pod, folder and dataset, goes on past what is missing or will not go, and never guesses. */
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { isAnswered } from '../host/lease.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 import { destroyPod, moveMarker, removeEmptyFolder, type DestroyPorts } from './destroy.ts';
 import { isGone, type PodState } from './model.ts';
+import { collectLeftovers, mayHaveLeftovers } from './collect-apps.ts';
 import { dropStaleName } from './names.ts';
 import { isPodUuid, listPods, listPodUuids, type Pod } from './store.ts';
 
@@ -135,6 +136,34 @@ async function collectDatasets(ports: DestroyPorts, dryRun: boolean): Promise<Fi
   return findings;
 }
 
+/** What interrupted changes of mutable pods have left inside of them. */
+async function collectChanges(ports: DestroyPorts, dryRun: boolean): Promise<Finding[]> {
+  const { zfs, layout } = ports;
+  const children = new Map<string, string[]>();
+  for (const { name } of await zfs.list(layout.dataset.pods, { depth: 2, types: ['filesystem'] })) {
+    const [uuid, child] = name.slice(layout.dataset.pods.length + 1).split('/');
+    if (uuid === undefined || child === undefined) continue;
+    children.set(uuid, [...(children.get(uuid) ?? []), child]);
+  }
+  const findings: Finding[] = [];
+  for (const pod of await listPods(layout)) {
+    const changeable = ['running', 'prepared', 'exited'].includes(pod.state);
+    if (!changeable || pod.meta?.hostFiles === undefined) continue;
+    try {
+      if (!mayHaveLeftovers(pod.dir, children.get(pod.uuid) ?? [])) continue;
+      for (const name of await collectLeftovers(ports, pod.uuid, dryRun))
+        findings.push({
+          what: `dataset ${name}`,
+          action: 'removed',
+          why: 'left by a change that was interrupted',
+        });
+    } catch (error) {
+      findings.push(failure(`pod ${pod.uuid}`, error));
+    }
+  }
+  return findings;
+}
+
 function readFolder(folder: string): readonly string[] {
   try {
     return readdirSync(folder);
@@ -176,6 +205,19 @@ async function collectFolders(ports: DestroyPorts, dryRun: boolean): Promise<Fin
   return findings;
 }
 
+/** Locks of pods that are gone, whose holder was killed. */
+function collectLocks({ layout }: DestroyPorts, dryRun: boolean): Finding[] {
+  const findings: Finding[] = [];
+  for (const name of readFolder(layout.dir.locks)) {
+    const uuid = /^pod-(.*)\.lock$/.exec(name)?.[1];
+    if (uuid === undefined || !isPodUuid(uuid) || listPodUuids(layout).includes(uuid)) continue;
+    const lock = path.join(layout.dir.locks, name);
+    if (!dryRun) rmSync(lock, { recursive: true, force: true });
+    findings.push({ what: `lock ${lock}`, action: 'removed', why: 'its pod is gone' });
+  }
+  return findings;
+}
+
 /** Leases of dead processes are removed by the collection of images, for both. */
 export async function collectPods(
   ports: DestroyPorts,
@@ -190,7 +232,7 @@ export async function collectPods(
     }
   }
   if (options.markOnly) return findings;
-  const sweeps = [collectDatasets, collectNames, collectFolders];
+  const sweeps = [collectChanges, collectDatasets, collectNames, collectFolders, collectLocks];
   for (const sweep of sweeps) {
     try {
       findings.push(...(await sweep(ports, options.dryRun)));

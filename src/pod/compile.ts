@@ -9,6 +9,7 @@ import type { HostVolume, Mount, PodApp, PodManifest } from '../schema/pod-manif
 import { planHostFileMounts, type HostFile } from './host-files.ts';
 import type { PodMetadata } from './metadata.ts';
 import { restartOf, stopSignalOf } from './app-annotations.ts';
+import { isMutable } from './mutable.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { listensOf, notifiesOf } from './services.ts';
 import { normaliseTarget } from './reify.ts';
@@ -57,11 +58,7 @@ export function appOf(podApp: PodApp): App {
  * A variable of the image or the user may replace PATH and TERM; who runs the app, what it is called and which service tells
  * about it they may not: no image may send its app to another service.
  */
-function environmentOf(
-  name: string,
-  app: App,
-  { term, metadata }: CompileInput,
-): readonly string[] {
+function environmentOf(name: string, app: App, { term, metadata }: AppInput): readonly string[] {
   const merged = new Map([['PATH', DEFAULT_PATH]]);
   if (term !== undefined) merged.set('TERM', term);
   for (const variable of app.environment ?? []) merged.set(variable.name, variable.value);
@@ -75,7 +72,7 @@ function planHostMount(
   volume: HostVolume,
   target: string,
   readOnly: boolean,
-  input: CompileInput,
+  input: AppInput,
 ): PlanMount {
   const options: PlanMount['options'][number][] = [];
   if (readOnly) options.push('ro');
@@ -84,7 +81,7 @@ function planHostMount(
   return { kind: 'bind', source, target, options };
 }
 
-function planMount(podApp: PodApp, mount: Mount, input: CompileInput): PlanMount {
+function planMount(podApp: PodApp, mount: Mount, input: AppInput): PlanMount {
   const { layout, uuid } = input;
   const volume = volumeOf(input.manifest, mount);
   const target = normaliseTarget(mount.path);
@@ -106,7 +103,7 @@ function planMount(podApp: PodApp, mount: Mount, input: CompileInput): PlanMount
       };
 }
 
-function planMounts(podApp: PodApp, input: CompileInput): readonly PlanMount[] {
+function planMounts(podApp: PodApp, input: AppInput): readonly PlanMount[] {
   const mounts = (podApp.mounts ?? []).map((mount) => planMount(podApp, mount, input));
   const files = planHostFileMounts(
     input.hostFiles,
@@ -130,7 +127,21 @@ export function filterFile(
   return 'file' in seccomp ? seccomp.file : path.join(podDir, `seccomp.${app}.bpf`);
 }
 
-function planApp(podApp: PodApp, input: CompileInput): PlanApp {
+/** What the plan of an app is made of. */
+export type AppInput = Pick<
+  CompileInput,
+  | 'uuid'
+  | 'manifest'
+  | 'layout'
+  | 'hostFiles'
+  | 'sources'
+  | 'seeded'
+  | 'metadata'
+  | 'rootfsKind'
+  | 'term'
+> & { readonly confinement: Pick<CompileInput['confinement'], 'apps'> };
+
+export function compileApp(podApp: PodApp, input: AppInput): PlanApp {
   const app = appOf(podApp);
   const confinement = input.confinement.apps.get(podApp.name);
   if (confinement === undefined) throw new Error(`app ${podApp.name} was not confined`);
@@ -186,6 +197,7 @@ function planMetadata({ metadata: { port, relay, warn } }: CompileInput): Plan['
 
 export function compilePlan(input: CompileInput): Plan {
   const { layout, uuid, tools, name } = input;
+  const mutable = isMutable(input.manifest);
   const leftovers = [
     ...(input.rootfsKind === 'dir' ? [layout.dir.rootfs(uuid)] : []),
     ...(name === undefined ? [] : [layout.dir.podName(name)]),
@@ -195,6 +207,7 @@ export function compilePlan(input: CompileInput): Plan {
     uuid,
     dir: layout.dir.pod(uuid),
     hostname: input.hostname,
+    mutable,
     net: input.network,
     metadata: planMetadata(input),
     cgroup: input.confinement.pod.cgroup,
@@ -204,12 +217,13 @@ export function compilePlan(input: CompileInput): Plan {
     reap: [],
     remove: [
       // zfs-fuse lets go of a file system only some time after it unmounted it: asked early, the destroy waits less.
-      ...(input.rootfsKind === 'dir'
+      // A mutable pod may have others by then.
+      ...(input.rootfsKind === 'dir' && !mutable
         ? hostMounts(input).map((dataset) => [tools.zfs, 'unmount', dataset])
         : []),
       [tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
       [tools.rm, '-rf', '--one-file-system', '--', ...leftovers],
     ],
-    apps: input.manifest.apps.map((app) => planApp(app, input)),
+    apps: input.manifest.apps.map((app) => compileApp(app, input)),
   };
 }

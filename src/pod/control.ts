@@ -94,6 +94,40 @@ function timeout(what: string, timeoutMs: number | undefined): () => Error {
     });
 }
 
+/** Of a mutable pod. Throws POD_CONTROL_FAILED with the supervisor's words when the app cannot be started. */
+export async function startApp(podDir: string, app: string): Promise<boolean> {
+  const answer = await request(podDir, `app-start ${app}`);
+  if (answer === undefined) return false;
+  refuse(answer, `start app ${app}`);
+  return true;
+}
+
+/** Its exit status; undefined when the pod does not run. */
+export async function stopApp(
+  podDir: string,
+  app: string,
+  graceMs: number,
+): Promise<Ending | undefined> {
+  const answer = await request(podDir, `app-stop ${String(graceMs)} ${app}`, graceMs + END_MS);
+  if (answer === undefined) return undefined;
+  refuse(answer, `stop app ${app}`);
+  return parseEnding(answer);
+}
+
+export type Forgotten = 'forgotten' | 'unknown' | 'runs' | 'pod-does-not-run';
+
+/** Makes the supervisor let go of an app that has ended: what is mounted for it goes away. */
+export async function forgetApp(podDir: string, app: string): Promise<Forgotten> {
+  const answer = await request(podDir, `app-forget ${app}`, END_MS);
+  if (answer === undefined) return 'pod-does-not-run';
+  if (answer === 'error no such app\n') return 'unknown';
+  if (answer === 'error the app runs\n') return 'runs';
+  // A pod that stops lets go of all its apps.
+  if (/^error the pod (is stopping|has ended)$/m.test(answer)) return 'pod-does-not-run';
+  refuse(answer, `forget app ${app}`);
+  return 'forgotten';
+}
+
 /** Waits until the pod has ended. Undefined: it did not run. Throws POD_TIMEOUT when the time is over. */
 export async function waitForPod(podDir: string, timeoutMs?: number): Promise<Ending | undefined> {
   const late = timeout('the pod has not ended', timeoutMs);

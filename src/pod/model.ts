@@ -15,6 +15,11 @@ export interface PodMeta {
     readonly name: 'hostname' | 'hosts' | 'resolv.conf';
     readonly copyOf: readonly string[];
   }[];
+  /** Of a mutable pod: which files below `etc/` an app finds below its own. */
+  readonly hostFiles?: readonly {
+    readonly name: 'hostname' | 'hosts' | 'resolv.conf';
+    readonly onlyMissing: boolean;
+  }[];
   readonly apps: readonly {
     readonly name: string;
     readonly imageId: string;

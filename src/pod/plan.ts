@@ -71,6 +71,8 @@ export interface Plan {
   readonly uuid: string;
   readonly dir: string;
   readonly hostname: string;
+  /** Apps come and go while it runs. */
+  readonly mutable?: boolean;
   readonly net: PodNetwork;
   readonly cgroup:
     { readonly path: string; readonly settings: readonly CgroupSetting[] } | undefined;
@@ -145,6 +147,7 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
   yield ['dir', plan.dir];
   yield ['hostname', plan.hostname];
   yield plan.net.kind === 'ns' ? ['net', 'ns', plan.net.path] : ['net', plan.net.kind];
+  if (plan.mutable === true) yield ['mutable', '1'];
   if (plan.cgroup !== undefined) {
     yield ['cgroup', plan.cgroup.path];
     for (const { file, value } of plan.cgroup.settings) yield ['cgroup-set', file, value];
@@ -169,8 +172,17 @@ function* planRecords(plan: Plan): Generator<PlanRecord> {
 
 /** The bytes of the plan file. Fields must be free of NUL, which manifests are (their schema refuses it). */
 export function encodePlan(plan: Plan): Buffer {
+  return encode(planRecords(plan));
+}
+
+/** The group of one app. */
+export function encodePlanApp(app: PlanApp): Buffer {
+  return encode(appRecords(app));
+}
+
+function encode(records: Iterable<PlanRecord>): Buffer {
   const parts: string[] = [];
-  for (const [key, ...fields] of planRecords(plan)) {
+  for (const [key, ...fields] of records) {
     parts.push(
       key,
       '\0',

@@ -27,6 +27,7 @@ import {
   type PodMetadata,
 } from './metadata.ts';
 import { planHostFiles, writeHostFiles, type HostFile, type NameService } from './host-files.ts';
+import { isMutable } from './mutable.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
 import { podDatasetSteps } from './pod-datasets.ts';
@@ -203,6 +204,9 @@ export async function planPrepare(
     hostCopies: hostFiles.flatMap(({ name, content }) =>
       'copyOf' in content ? [{ name, copyOf: content.copyOf }] : [],
     ),
+    ...(isMutable(manifest)
+      ? { hostFiles: hostFiles.map(({ name, onlyMissing }) => ({ name, onlyMissing })) }
+      : {}),
     apps: manifest.apps.map(({ name, image }) => ({
       name,
       imageId: image.id,
