@@ -76,7 +76,7 @@ export const podFlags = {
   }),
   mutable: boolean({
     summary:
-      'a pod whose apps come and go (jetpack app); only a stop ends it, and it needs no image',
+      'a pod whose apps come and go while it runs; only a stop ends it, and it needs no image',
   }),
   'dry-run': boolean({ summary: 'print the steps, do none' }),
   ...podIsolatorFlags,

@@ -9,6 +9,7 @@ import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
 import { STOP_SIGNAL } from './app-annotations.ts';
+import { isMutable } from './mutable.ts';
 import { NOTIFY } from './services.ts';
 
 export const AC_VERSION = '0.8.11';
@@ -249,7 +250,7 @@ export function reify(draft: DraftPod): Reified {
     ),
   );
   for (const [i, { name }] of volumes.entries()) {
-    if (!used.has(name))
+    if (!used.has(name) && !isMutable(manifest))
       faults.warn(`volumes[${String(i)}]`, `volume "${name}" is mounted nowhere`);
   }
   return { manifest, warnings: faults.warnings };
