@@ -4,6 +4,7 @@
 //   docs/isolators.md             the groups of system calls, between <!-- groups --> and <!-- /groups -->
 //   docs/man/jetpack.1            from scripts/man/jetpack.1.in
 //   docs/man/jetpack.conf.5       from scripts/man/jetpack.conf.5.in
+//   docs/man/jetpack-mds.8        from scripts/man/jetpack-mds.8.in
 //
 // With --check it writes nothing and fails when one of them is not fresh. The templates have the prose; a line `@commands@` or
 // `@keys@` in them is replaced by what is generated, `@version@` by the version.
@@ -327,6 +328,7 @@ const files = {
     globals: renderGlobalFlags(),
     commands: commands.map(renderManOf).join('\n'),
   }),
+  'docs/man/jetpack-mds.8': fillTemplate('scripts/man/jetpack-mds.8.in', { version }),
   'docs/man/jetpack.conf.5': fillTemplate('scripts/man/jetpack.conf.5.in', {
     version,
     keys: describeKeys().map(renderManKey).join('\n'),

@@ -21,7 +21,11 @@ describe.skipIf(!must && !existsSync(ANALYZE))('the units in share/systemd', () 
     const copy = name.replace('@.', '@web.');
     const text = readFileSync(path.join(folder, name), 'utf8');
     const program = path.join(PROJECT, 'dist/main.cjs');
-    writeFileSync(path.join(dir, copy), text.replaceAll('/usr/bin/jetpack', program));
+    const service = path.join(PROJECT, 'dist/mds.cjs');
+    writeFileSync(
+      path.join(dir, copy),
+      text.replaceAll('/usr/bin/jetpack-mds', service).replaceAll('/usr/bin/jetpack', program),
+    );
     return copy;
   });
 

@@ -10,7 +10,7 @@ import { defaultSettings, mergeConfig, parseConfigOptions } from '../../../src/h
 import { createAccessLog } from '../../../src/mds/access-log.ts';
 import { createByteCache } from '../../../src/mds/byte-cache.ts';
 import { parseForm } from '../../../src/mds/form.ts';
-import { launchArgv } from '../../../src/mds/launch.ts';
+import { launchArgv, NODE_FLAGS } from '../../../src/mds/launch.ts';
 import { createSigner } from '../../../src/mds/signer.ts';
 import { isSameToken, parseUuid, uuidOfToken } from '../../../src/mds/token.ts';
 import { createSecret, metadataToken } from '../../../src/pod/metadata.ts';
@@ -218,6 +218,14 @@ describe('the start of the service by root', () => {
     expect([...valuesOf('--uid'), ...valuesOf('--gid')]).toEqual(['990', '980']);
     expect(valuesOf('-o')).toContain('mds.listen=127.0.0.1,br0,fd00::1');
     expect(argv).toContain('--jitless');
+  });
+
+  it('has the flags that its unit has in the environment, where a passed socket needs them', () => {
+    const unit = readFileSync(
+      path.join(import.meta.dirname, '../../../share/systemd/jetpack-mds.service'),
+      'utf8',
+    );
+    expect(unit).toContain(`"NODE_OPTIONS=${NODE_FLAGS.join(' ')}"`);
   });
 
   it('binds nothing beside the sockets that a service manager gave', () => {
