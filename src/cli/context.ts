@@ -109,6 +109,25 @@ export function createContext(options: GlobalOptions): Context {
       }),
   );
   const now = () => new Date();
+  const preparePorts = lazy(() => ({
+    zfs: zfs(),
+    zfsAtOnce: zfsBy(childExec.run),
+    runtime: runtime(),
+    layout: layout(),
+    tools: tools(),
+    settings: {
+      logMaxBytes: config()['logs.max-bytes'],
+      logKeep: config()['logs.keep'],
+      stopGraceMs: config()['stop.grace-ms'],
+    },
+    metadata: {
+      port: config()['mds.port'],
+      warn: config()['mds.warn'],
+      relay: findAccount(config()['mds.user']),
+    },
+    groupId: findGroupId(ACCOUNT),
+    now,
+  }));
   return {
     exec: childExec,
     now,
@@ -134,25 +153,7 @@ export function createContext(options: GlobalOptions): Context {
       return { zfs: zfs(), exec: childExec, layout: layout(), clock: { now }, tools: tools() };
     },
     get preparePorts() {
-      return {
-        zfs: zfs(),
-        zfsAtOnce: zfsBy(childExec.run),
-        runtime: runtime(),
-        layout: layout(),
-        tools: tools(),
-        settings: {
-          logMaxBytes: config()['logs.max-bytes'],
-          logKeep: config()['logs.keep'],
-          stopGraceMs: config()['stop.grace-ms'],
-        },
-        metadata: {
-          port: config()['mds.port'],
-          warn: config()['mds.warn'],
-          relay: findAccount(config()['mds.user']),
-        },
-        groupId: findGroupId(ACCOUNT),
-        now,
-      };
+      return preparePorts();
     },
     ensureReady() {
       ensureRoot();

@@ -1,12 +1,15 @@
 /** Root of the small bundle for `run` and `prepare`. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+
+import { childExec } from '../exec/child.ts';
 import { createLayout } from '../host/layout.ts';
-import { encodePlan } from '../pod/plan.ts';
-import { compilePlan } from '../pod/compile.ts';
 import { composePod } from '../pod/compose.ts';
-import { planHostFiles } from '../pod/host-files.ts';
-import { reify } from '../pod/reify.ts';
-import { seededVolumes } from '../pod/seeded-volumes.ts';
-import type { DatasetName } from '../zfs/zfs.ts';
+import { executePrepare, planPrepare } from '../pod/prepare.ts';
+import { LinuxRuntime } from '../runtime/linux.ts';
+import type { DatasetName, Zfs } from '../zfs/zfs.ts';
 import { parseRunWords } from './run-grammar.ts';
 import { buildRequest, parseRunOptions } from './run-request.ts';
 
@@ -14,52 +17,54 @@ export { runHotCommand } from './run-main.ts';
 // For the bundle of what is loaded later (scripts/build.mjs).
 export * from '../errors.ts';
 
-/** What a dry run calls before the code cache is made: the pure part of a start, so that its code is in the cache. */
+/**
+ * What a dry run calls before the code cache is made: a start in a folder of its own, without ZFS, so that the code of a
+ * start is in the cache.
+ */
 export async function warmUp(): Promise<void> {
-  const id = `sha512-${'0'.repeat(128)}`;
-  const words = parseRunWords(['--rm', '--net=none', 'image', '--', 'true']);
+  const root = mkdtempSync(path.join(tmpdir(), 'jp-'));
+  try {
+    const layout = createLayout('pool/jetpack' as DatasetName, root);
+    for (const dir of [layout.dir.pods, layout.dir.leases, layout.dir.podNames])
+      mkdirSync(dir, { recursive: true });
+    await prepareNothing(layout);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+async function prepareNothing(layout: ReturnType<typeof createLayout>): Promise<void> {
+  const zfs = { create: () => undefined, clone: () => undefined } as unknown as Zfs;
+  const words = parseRunWords(['--rm', '--net=host', 'image', '--', 'true']);
   const options = parseRunOptions(words);
-  const request = await buildRequest(words, () => ({
-    id,
-    manifest: {
-      acKind: 'ImageManifest',
-      acVersion: '0.8.11',
-      name: 'image',
-      app: { exec: ['/bin/true'], user: '0', group: '0' },
-    } as never,
-  }));
-  const draft = composePod(request);
-  const { manifest } = reify(draft);
-  const confined = {
-    caps: 0n,
-    capsOthers: 0n,
-    noNewPrivs: true,
-    cgroup: [],
-    mask: [],
-    readonly: [],
-    report: { enforced: [], adjusted: [], ignored: [] },
+  const manifest = {
+    acKind: 'ImageManifest',
+    acVersion: '0.8.11',
+    name: 'image',
+    app: { exec: ['/bin/true'], user: '0', group: '0' },
+  } as never;
+  const image = { id: `sha512-${'0'.repeat(128)}`, manifest };
+  const ports = {
+    zfs,
+    zfsAtOnce: zfs,
+    layout,
+    runtime: new LinuxRuntime({ architecture: process.arch, libexec: '/absent', exec: childExec }),
+    tools: { zfs: '/sbin/zfs', rm: '/bin/rm' },
+    settings: { logMaxBytes: 4096, logKeep: 0, stopGraceMs: 0 },
+    metadata: { port: 1, warn: true, relay: { uid: 1, gid: 1 } },
+    groupId: undefined,
+    now: () => new Date(),
   };
-  const uuid = '00000000-0000-0000-0000-000000000000';
-  encodePlan(
-    compilePlan({
-      uuid,
-      manifest,
-      layout: createLayout('pool/jetpack' as DatasetName, '/var/lib/jetpack'),
-      hostname: 'warm-up',
-      network: options.network,
-      hostFiles: planHostFiles(options.nameService, options.network, 'warm-up'),
-      sources: new Map(),
-      seeded: seededVolumes(manifest, draft.images),
-      name: undefined,
-      metadata: { url: 'http://127.0.0.1:1/', port: 1, warn: true, relay: { uid: 1, gid: 1 } },
-      rootfsKind: 'zfs',
-      confinement: {
-        pod: { cgroup: undefined, report: confined.report },
-        apps: new Map([['image', { ...confined, seccomp: undefined, oomScoreAdj: undefined }]]),
-      },
-      settings: { logMaxBytes: 0, logKeep: 0, stopGraceMs: 0 },
-      tools: { zfs: '/sbin/zfs', rm: '/bin/rm' },
-      term: undefined,
-    }),
-  );
+  const plan = await planPrepare(ports, {
+    draft: composePod(await buildRequest(words, () => image)),
+    name: undefined,
+    hostname: undefined,
+    network: options.network,
+    nameService: options.nameService,
+    followVolumeLinks: false,
+    isolation: options.isolation,
+    term: undefined,
+  });
+  // Where groups cannot be told or folders not be changed, the cache has less in it, and the start is a little slower.
+  await executePrepare(ports, plan).catch(() => undefined);
 }

@@ -10,7 +10,7 @@ import { isListening } from '../host/probe.ts';
 import { findImage } from '../image/find.ts';
 import { composePod } from '../pod/compose.ts';
 import { destroyPod } from '../pod/destroy.ts';
-import { writeHostFiles } from '../pod/host-files.ts';
+import { replaceHostFiles } from '../pod/host-files.ts';
 import { executePrepare, planPrepare, type PreparePlan } from '../pod/prepare.ts';
 import type { DraftPod } from '../pod/reify.ts';
 import { isChangePending } from '../pod/pending-change.ts';
@@ -225,7 +225,7 @@ function refreshHostCopies({ dir, meta }: Pod): void {
     content: { copyOf },
     onlyMissing: false,
   }));
-  if (files.length > 0) writeHostFiles(dir, files);
+  if (files.length > 0) replaceHostFiles(dir, files);
 }
 
 function checkTerminal({ tty, detach }: RunOptions): void {

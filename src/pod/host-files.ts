@@ -4,7 +4,16 @@
  * were asked for. Planning is pure; the copy of the host's own files is made when the pod is prepared and again whenever it
  * is run.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf } from '../errors.ts';
@@ -90,8 +99,21 @@ function contentOf({ content }: HostFile): string | Buffer {
   return '';
 }
 
-/** Writes all of them; each replaces an older one as a whole. */
-export function writeHostFiles(podDir: string, files: readonly HostFile[]): void {
+/** Into a pod that nobody sees yet. */
+export function writeNewHostFiles(podDir: string, files: readonly HostFile[]): void {
+  const folder = path.join(podDir, 'etc');
+  mkdirSync(folder, { mode: 0o755 });
+  for (const file of files) {
+    const fd = openSync(path.join(folder, file.name), 'wx');
+    writeFileSync(fd, contentOf(file));
+    // Whatever the umask is, every user of an app reads it.
+    fchmodSync(fd, 0o444);
+    closeSync(fd);
+  }
+}
+
+/** Each replaces an older one as a whole. */
+export function replaceHostFiles(podDir: string, files: readonly HostFile[]): void {
   const folder = path.join(podDir, 'etc');
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   for (const file of files) {

@@ -26,7 +26,7 @@ import {
   metadataUrl,
   type PodMetadata,
 } from './metadata.ts';
-import { planHostFiles, writeHostFiles, type HostFile, type NameService } from './host-files.ts';
+import { planHostFiles, writeNewHostFiles, type HostFile, type NameService } from './host-files.ts';
 import { isMutable } from './mutable.ts';
 import { claimName, releaseName } from './names.ts';
 import { encodePlan, type Plan } from './plan.ts';
@@ -129,7 +129,7 @@ function fileSteps(
       run: () => {
         mkdirSync(path.join(dir, 'logs'), { mode: 0o700 });
         mkdirSync(path.join(dir, 'status'), { mode: 0o750 });
-        writeHostFiles(dir, hostFiles);
+        writeNewHostFiles(dir, hostFiles);
         write('manifest', `${JSON.stringify(manifest)}\n`, 0o440);
         write('meta.json', `${JSON.stringify(meta)}\n`, 0o440);
         write(METADATA_FILE, `${metadata.url}\n`, 0o440);
