@@ -1,6 +1,8 @@
 /*
  * metadata - see metadata.h.
  *
+ * What is needed once, or rarely; metadata-wait.c has what is in the loop.
+ *
  * The relay is this program, executed anew: it inherits no page of the supervisor, whose memory
  * has the environment of every app. It is born in the pod's cgroup, so that a pod that calls
  * without end pays for it itself.
@@ -11,16 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include "../fd.h"
-#include "../keep.h"
-#include "../poller.h"
 #include "../report.h"
 #include "../text.h"
 #include "../wire.h"
@@ -29,12 +27,6 @@
 
 #define BACKLOG 64
 #define PROBE_MS 50
-/* Between two starts of a relay, when the first did not end well. */
-#define PAUSE_MS 1000
-
-static KEPT int listener = -1;
-static KEPT pid_t relay;
-static KEPT long long not_before;
 
 static struct sockaddr_in address_of(const struct plan *plan) {
     return (struct sockaddr_in){.sin_family = AF_INET,
@@ -102,19 +94,9 @@ void metadata_offer(const struct plan *plan, int channel) {
     fd_close(&fd);
 }
 
-void metadata_take(int fd, int error) {
-    if (fd >= 0 && listener < 0) {
-        listener = fd;
-        return;
-    }
-    fd_close(&fd);
-    report_note("no relay to the metadata service:", "127.0.0.1 in the pod's network",
-                error_text(error), own.options.json);
-}
-
 /* -- the relay's process -------------------------------------------------------------------- */
 
-static _Noreturn void become_relay(pid_t parent) {
+static _Noreturn void become_relay(int listener, pid_t parent) {
     static char words[4][24];
     const uint64_t numbers[4] = {own.plan.metadata_port, own.plan.metadata_uid,
                                  own.plan.metadata_gid, (uint64_t)parent};
@@ -132,9 +114,7 @@ static _Noreturn void become_relay(pid_t parent) {
     _exit(EXIT_SHIM);
 }
 
-static void on_call(unsigned which, short events) {
-    (void)which;
-    (void)events;
+pid_t metadata_start_relay(int listener) {
     int cgroup = own.cgroups.pod >= 0 ? openat(own.cgroups.pod, "_init",
                                                O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
                                       : -1;
@@ -142,39 +122,7 @@ static void on_call(unsigned which, short events) {
     pid_t parent = getpid();
     pid_t pid = own.cgroups.pod >= 0 && cgroup < 0 ? -1 : sys_clone3(&how);
     if (pid == 0)
-        become_relay(parent);
+        become_relay(listener, parent);
     fd_close(&cgroup);
-    if (pid > 0)
-        relay = pid;
-    else
-        not_before = poller_now() + PAUSE_MS; /* no processes left: the caller waits */
-}
-
-void metadata_watch(void) {
-    if (listener < 0 || relay > 0)
-        return;
-    if (poller_now() < not_before)
-        poller_until(not_before);
-    else
-        poller_watch(listener, POLLIN, on_call, 0);
-}
-
-void metadata_reap(void) {
-    int status;
-    if (relay <= 0 || waitpid(relay, &status, WNOHANG) != relay)
-        return;
-    relay = 0;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        not_before = poller_now() + PAUSE_MS;
-}
-
-void metadata_end(void) {
-    int status;
-    fd_close(&listener);
-    if (relay <= 0)
-        return;
-    (void)kill(relay, SIGKILL);
-    while (waitpid(relay, &status, 0) < 0 && errno == EINTR)
-        continue;
-    relay = 0;
+    return pid;
 }

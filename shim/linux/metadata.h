@@ -8,6 +8,7 @@
 #define JETPACK_METADATA_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "../plan.h"
 
@@ -19,6 +20,8 @@ void metadata_offer(const struct plan *plan, int channel);
 /* In the supervisor's loop. */
 void metadata_take(int listener, int error);
 void metadata_watch(void);
+/* Its process, or -errno. */
+pid_t metadata_start_relay(int listener);
 /* After a SIGCHLD. */
 void metadata_reap(void);
 /* At the pod's end, before its cgroup goes. */
