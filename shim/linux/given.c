@@ -17,13 +17,12 @@
 #include <unistd.h>
 
 #include "../fd.h"
-#include "../keep.h"
 #include "../text.h"
 #include "sys.h"
 
 #define HOLD_S 60
 
-KEPT struct given given;
+struct given given; /* all zero, and no page of its own, where nothing was given */
 
 extern char **environ;
 
