@@ -43,6 +43,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('app:stop', () => import('../commands/app/stop.ts')),
   entry('app:rm', () => import('../commands/app/rm.ts')),
   entry('app:list', () => import('../commands/app/list.ts')),
+  entry('mds', () => import('../commands/mds.ts')),
   entry('ps', () => import('../commands/ps.ts')),
   entry('manifest', () => import('../commands/manifest.ts')),
 ];

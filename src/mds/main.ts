@@ -135,6 +135,18 @@ function readKey(config: Config): Buffer {
   });
 }
 
+/** Before anybody asks: a pod's question is no time to find that out. */
+function ensureReadable(folder: string): void {
+  try {
+    readdirSync(folder);
+  } catch (cause) {
+    throw new HostError('IO_FAILED', `cannot read ${folder}: ${errnoOf(cause) ?? String(cause)}`, {
+      remedies: [`the user must be in the group ${ACCOUNT}`, 'jetpack init'],
+      cause,
+    });
+  }
+}
+
 /**
  * The same process, with the flags that keep it small. Not with sockets of a service manager, which would not survive it: the unit
  * has the flags in its environment.
@@ -162,7 +174,7 @@ async function serve(config: Config, quiet: boolean): Promise<void> {
   const key = readKey(config);
   const root = config['root.mountpoint'];
   const folders = { pods: path.join(root, 'pods'), images: path.join(root, 'images') };
-  readdirSync(folders.pods);
+  ensureReadable(folders.pods);
   const elapsed = () => performance.now();
   const pods = createPodSource(folders, elapsed);
   const log = quiet ? { add: () => undefined, close: () => Promise.resolve() } : createAccessLog(1);
