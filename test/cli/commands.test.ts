@@ -144,11 +144,41 @@ describe('config', () => {
 });
 
 describe('jetpack-mds', () => {
-  it('says that it is not there yet', () => {
-    const { status, stderr } = spawnSync(process.execPath, [path.resolve(MAIN, '../mds.cjs')], {
+  function mds(...args: readonly string[]) {
+    const file = path.resolve(MAIN, '../mds.cjs');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [file, ...args], {
       encoding: 'utf8',
+      env: { JETPACK_CONF: conf },
     });
+    return { status, stdout, stderr };
+  }
+
+  it('tells its version and its usage', () => {
+    const { stdout } = mds('--version');
+    expect(stdout).toMatch(/^jetpack-mds \d+\.\d+\.\d+\n$/);
+    expect(mds('--help')).toEqual({
+      status: 0,
+      stdout: expect.stringContaining('usage: jetpack-mds [--config FILE]'),
+      stderr: '',
+    });
+  });
+
+  it('refuses words that it does not know, and values that are wrong', () => {
+    expect(mds('--no-such-flag')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: 'jetpack-mds: there is no flag --no-such-flag\n  try: jetpack-mds --help\n',
+    });
+    expect(mds('-o').stderr).toContain('-o needs a value');
+    expect(mds('-o', 'mds.listen=127.0.0.1,::').stderr).toContain(
+      ':: would answer on every network',
+    );
+    expect(mds('-o', 'mds.listen=::1').stderr).toContain('127.0.0.1 must be among them');
+  });
+
+  it('says what is missing on a host where nothing is set up', () => {
+    const { status, stderr } = mds();
     expect(status).toBe(1);
-    expect(stderr).toContain('no metadata service');
+    expect(stderr).toMatch(/^jetpack-mds: .*\n {2}try: jetpack init\n/);
   });
 });
