@@ -46,7 +46,7 @@ static _Alignas(4096) char inputs[CONNECTIONS_MAX][REQUEST_MAX];
 static KEPT struct connection *connections; /* CONNECTIONS_MAX of them */
 static KEPT struct pod *pod;
 
-void control_init(struct pod *p) {
+COLD void control_init(struct pod *p) {
     pod = p;
     /* All zero is a free connection: nothing is touched before it is needed. */
     connections = keep_room(CONNECTIONS_MAX * sizeof *connections);
@@ -113,12 +113,12 @@ static void answer_and_close(struct connection *c, const char *line) {
 
 /* -- requests ----------------------------------------------------------------------------- */
 
-static unsigned find_app(const char *name) {
+COLD static unsigned find_app(const char *name) {
     size_t i = plan_find(pod->plan, name);
     return i < pod->plan->app_count ? (unsigned)i : WIRE_ALL;
 }
 
-static void do_status(struct connection *c) {
+COLD static void do_status(struct connection *c) {
     /* The request is not needed any more, and its pages go with the connection. */
     char *room = inputs[c - connections];
     struct text t = {room, sizeof inputs[0], 0, false};
@@ -136,7 +136,7 @@ static void do_status(struct connection *c) {
         answer_and_close(c, "\n");
 }
 
-static void do_wait(struct connection *c) {
+COLD static void do_wait(struct connection *c) {
     c->mode = WAIT;
     c->deadline = 0;
 }
@@ -150,7 +150,7 @@ static void do_wait_ready(struct connection *c) {
     c->deadline = 0;
 }
 
-static void do_attach(struct connection *c, unsigned app) {
+COLD static void do_attach(struct connection *c, unsigned app) {
     c->mode = ATTACHED;
     c->app = app;
     c->deadline = 0;
@@ -160,7 +160,8 @@ static void do_attach(struct connection *c, unsigned app) {
 }
 
 /* Before it is done: its answer may come at once. */
-static void do_change(struct connection *c, enum mode mode, const char *name, unsigned grace_ms) {
+COLD static void do_change(struct connection *c, enum mode mode, const char *name,
+                           unsigned grace_ms) {
     char line[128];
     unsigned app = 0;
     struct text t = TEXT_ON(line);
@@ -182,7 +183,7 @@ static void do_change(struct connection *c, enum mode mode, const char *name, un
 }
 
 /* Splits at single spaces; 0 when there are more than `max` words or an empty one. */
-static size_t split(char *line, char **words, size_t max) {
+COLD static size_t split(char *line, char **words, size_t max) {
     size_t n = 0;
     for (;;) {
         char *space = strchr(line, ' ');
@@ -196,7 +197,7 @@ static size_t split(char *line, char **words, size_t max) {
     }
 }
 
-static void obey(struct connection *c, char *line) {
+COLD static void obey(struct connection *c, char *line) {
     char *w[4];
     uint64_t number = 0;
     size_t n = split(line, w, 4);
@@ -275,7 +276,7 @@ static void read_frames(struct connection *c) {
     }
 }
 
-static void read_request(struct connection *c) {
+COLD static void read_request(struct connection *c) {
     char *in = inputs[c - connections];
     ssize_t n = recv(c->fd, in + c->have, REQUEST_MAX - c->have, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -395,14 +396,14 @@ void control_app_exited(unsigned app, int exit) {
     }
 }
 
-static void answer_waiting(unsigned app, enum mode mode, const char *line) {
+COLD static void answer_waiting(unsigned app, enum mode mode, const char *line) {
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
         if (connections[i].mode == mode && connections[i].app == app)
             answer_and_close(&connections[i], line);
     }
 }
 
-static void answer_failed(unsigned app, enum mode mode, const char *error) {
+COLD static void answer_failed(unsigned app, enum mode mode, const char *error) {
     char line[320];
     struct text t = {line, sizeof line - 1, 0, false};
     text_str(&t, "error ");
@@ -412,27 +413,27 @@ static void answer_failed(unsigned app, enum mode mode, const char *error) {
     answer_waiting(app, mode, line);
 }
 
-void control_app_started(unsigned app) {
+COLD void control_app_started(unsigned app) {
     answer_waiting(app, STARTING, "ok\n");
 }
 
-void control_app_idle(unsigned app, int exit) {
+COLD void control_app_idle(unsigned app, int exit) {
     char line[16];
     struct text t = TEXT_ON(line);
     text_pair_num(&t, "exit", (uint64_t)exit);
     answer_waiting(app, STOPPING, line);
 }
 
-void control_app_over(unsigned app, const char *error) {
+COLD void control_app_over(unsigned app, const char *error) {
     answer_failed(app, STARTING, error[0] != '\0' ? error : "the app was stopped");
 }
 
-void control_app_forgotten(unsigned app, const char *error) {
+COLD void control_app_forgotten(unsigned app, const char *error) {
     answer_waiting(app, FORGETTING, "ok\n");
     answer_failed(app, STARTING, error[0] != '\0' ? error : "the app was stopped");
 }
 
-void control_pod_exited(int exit) {
+COLD void control_pod_exited(int exit) {
     char line[16];
     struct text t = TEXT_ON(line);
     text_pair_num(&t, "exit", (uint64_t)exit);
@@ -459,7 +460,7 @@ bool control_idle(void) {
     return true;
 }
 
-void control_close_all(void) {
+COLD void control_close_all(void) {
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
         if (connections[i].mode != FREE)
             drop(&connections[i]);

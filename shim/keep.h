@@ -13,6 +13,10 @@
  * large may be marked. */
 #define KEPT __attribute__((section(".data.kept")))
 
+/* A function of the start or the end, or one that is rarely called: the linker puts it before what
+ * trim() leaves in memory. */
+#define COLD __attribute__((cold))
+
 /* n bytes, zero, aligned for any type, for the rest of the process's life; never NULL. The sum of
  * all calls has a limit (keep.c) that 64 apps do not reach. */
 __attribute__((returns_nonnull)) void *keep_room(size_t n);

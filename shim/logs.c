@@ -20,7 +20,7 @@
 
 static KEPT char *room; /* for the lines of one chunk */
 
-int log_open(struct log *log, int dir, const char *name, uint64_t max, unsigned keep) {
+COLD int log_open(struct log *log, int dir, const char *name, uint64_t max, unsigned keep) {
     struct stat st;
     if (room == NULL)
         room = keep_room(ROOM);
@@ -43,7 +43,7 @@ static void file_name(struct text *t, const char *name, unsigned number) {
     }
 }
 
-static int rotate(struct log *log) {
+COLD static int rotate(struct log *log) {
     for (unsigned i = log->keep; i > 0; i--) {
         char from[96];
         char to[96];

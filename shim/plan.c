@@ -176,9 +176,11 @@ size_t plan_measure(const char *bytes, size_t length, struct plan_error *error) 
         }
         size += sizeof(struct plan_mount) + (f.count + 1) * sizeof(char *) + alignof(max_align_t);
         if (strcmp(f.key, "app") == 0)
-            size += sizeof(struct plan_app) + alignof(max_align_t);
+            size += sizeof(struct plan_app) + sizeof(struct plan_app *) + alignof(max_align_t);
+        else if (strcmp(f.key, "mutable") == 0)
+            size += PLAN_APPS_MAX * sizeof(struct plan_app *);
     }
-    return size + sizeof(struct plan_mount);
+    return size + sizeof(struct plan_mount) + 2 * alignof(max_align_t);
 }
 
 /* -- filling the structure --------------------------------------------------------------- */
@@ -597,6 +599,22 @@ static enum key find_key(const struct builder *b, const char *name) {
     return KEY_COUNT;
 }
 
+/* Room for the apps, counted beforehand; what is wrong with the frames is told later. */
+static bool take_apps(struct builder *b, const struct reader *from) {
+    struct reader r = *from;
+    struct plan_error error;
+    struct frame f;
+    size_t count = 0;
+    while (r.at < r.end && count < PLAN_APPS_MAX && frame(&r, &f, &error)) {
+        if (strcmp(f.key, "app") == 0)
+            count++;
+        else if (strcmp(f.key, "mutable") == 0)
+            count = PLAN_APPS_MAX;
+    }
+    b->plan->apps = take(b, (count + 1) * sizeof(struct plan_app *));
+    return b->plan->apps != NULL;
+}
+
 bool plan_parse(char *bytes, size_t length, void *arena, size_t arena_size, struct plan *plan,
                 struct plan_error *error) {
     struct reader r = {bytes, bytes + length, 0};
@@ -606,6 +624,8 @@ bool plan_parse(char *bytes, size_t length, void *arena, size_t arena_size, stru
     b.sysctl = &plan->sysctls;
     b.reap = &plan->reap;
     b.remove = &plan->remove;
+    if (!take_apps(&b, &r))
+        return fail(error, 0, "", "the arena is too small");
     for (;;) {
         struct frame f;
         if (r.at == r.end)

@@ -143,7 +143,7 @@ struct plan {
     unsigned stop_grace_ms;
     struct plan_command *reap;
     struct plan_command *remove;
-    struct plan_app *apps[PLAN_APPS_MAX];
+    struct plan_app **apps; /* room for plan_room() of them */
     size_t app_count;
 };
 

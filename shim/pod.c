@@ -23,7 +23,7 @@
 static KEPT const char *came_from; /* the marker that the claim found */
 
 /* A path of at most 108 bytes for a name in a folder that is only a descriptor. */
-static void socket_address(struct sockaddr_un *address, int dir, const char *name) {
+COLD static void socket_address(struct sockaddr_un *address, int dir, const char *name) {
     struct text t = TEXT_ON(address->sun_path);
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
@@ -33,7 +33,7 @@ static void socket_address(struct sockaddr_un *address, int dir, const char *nam
     text_str(&t, name);
 }
 
-static int bind_control(struct pod *pod) {
+COLD static int bind_control(struct pod *pod) {
     struct sockaddr_un address;
     static const char temporary[] = ".control.new";
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -55,7 +55,7 @@ static int bind_control(struct pod *pod) {
     return 0;
 }
 
-static int take_marker(struct pod *pod) {
+COLD static int take_marker(struct pod *pod) {
     static const char *const from[] = {MARKER_PREPARED, MARKER_EXITED};
     for (size_t i = 0; i < 2; i++) {
         if (renameat(pod->dir, from[i], pod->dir, MARKER_RUNNING) == 0) {
@@ -68,7 +68,7 @@ static int take_marker(struct pod *pod) {
     return -ESTALE;
 }
 
-static int subfolder(int dir, const char *name) {
+COLD static int subfolder(int dir, const char *name) {
     struct stat st;
     if (mkdirat(dir, name, 0750) == 0) {
         /* Whoever may read the pod may read its status and logs. */
@@ -82,7 +82,7 @@ static int subfolder(int dir, const char *name) {
     return fd < 0 ? -errno : fd;
 }
 
-static void read_boot_id(struct pod *pod) {
+COLD static void read_boot_id(struct pod *pod) {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : fd_read_all(fd, pod->boot, sizeof pod->boot - 1);
     pod->boot[n > 0 ? n : 0] = '\0';
@@ -91,7 +91,7 @@ static void read_boot_id(struct pod *pod) {
 }
 
 /* Should this run be killed before it writes its own, the status must not be that of the last. */
-static void forget_last_run(const struct pod *pod) {
+COLD static void forget_last_run(const struct pod *pod) {
     int dir = subfolder(pod->dir, "status");
     if (dir < 0)
         return;
@@ -101,7 +101,7 @@ static void forget_last_run(const struct pod *pod) {
     close(dir);
 }
 
-int pod_claim(struct pod *pod) {
+COLD int pod_claim(struct pod *pod) {
     int r;
     pod->listener = pod->status_dir = pod->log_dir = -1;
     pod->exit = -1;
@@ -143,7 +143,7 @@ int pod_claim(struct pod *pod) {
     return 0;
 }
 
-void pod_unclaim(struct pod *pod) {
+COLD void pod_unclaim(struct pod *pod) {
     (void)renameat(pod->dir, MARKER_RUNNING, pod->dir, came_from);
     pod_close_control(pod);
     fd_close(&pod->status_dir);
@@ -151,18 +151,18 @@ void pod_unclaim(struct pod *pod) {
     fd_close(&pod->dir);
 }
 
-void pod_close_control(struct pod *pod) {
+COLD void pod_close_control(struct pod *pod) {
     if (pod->listener >= 0)
         (void)unlinkat(pod->dir, "control", 0);
     fd_close(&pod->listener);
 }
 
-static int open_log(struct pod *pod, unsigned app) {
+COLD static int open_log(struct pod *pod, unsigned app) {
     return log_open(&pod->apps[app].log, pod->log_dir, pod->plan->apps[app]->name,
                     pod->plan->log_max, pod->plan->log_keep);
 }
 
-int pod_open_logs(struct pod *pod) {
+COLD int pod_open_logs(struct pod *pod) {
     for (unsigned i = 0; i < pod->plan->app_count; i++) {
         int r = open_log(pod, i);
         if (r < 0)
@@ -171,13 +171,13 @@ int pod_open_logs(struct pod *pod) {
     return 0;
 }
 
-int pod_add_app(struct pod *pod, unsigned app) {
+COLD int pod_add_app(struct pod *pod, unsigned app) {
     pod->apps[app] = (struct app_run){.app = pod->plan->apps[app], .idle = true};
     pod->apps[app].log.fd = -1;
     return open_log(pod, app);
 }
 
-void pod_drop_app(struct pod *pod, unsigned app) {
+COLD void pod_drop_app(struct pod *pod, unsigned app) {
     fd_close(&pod->apps[app].log.fd);
     pod->apps[app] = (struct app_run){0};
     pod->apps[app].log.fd = -1;
@@ -258,12 +258,12 @@ int pod_write_app(const struct pod *pod, unsigned app) {
     return replace(pod->status_dir, pod->plan->apps[app]->name, &t);
 }
 
-int pod_mark_exited(const struct pod *pod) {
+COLD int pod_mark_exited(const struct pod *pod) {
     const struct timespec times[2] = {pod->finished, pod->finished};
     (void)utimensat(pod->dir, MARKER_RUNNING, times, 0);
     return renameat(pod->dir, MARKER_RUNNING, pod->dir, MARKER_EXITED) < 0 ? -errno : 0;
 }
 
-int pod_mark_deleting(const struct pod *pod) {
+COLD int pod_mark_deleting(const struct pod *pod) {
     return renameat(pod->dir, MARKER_EXITED, pod->dir, MARKER_DELETING) < 0 ? -errno : 0;
 }

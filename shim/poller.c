@@ -20,7 +20,7 @@ static KEPT nfds_t max;
 static KEPT nfds_t count;
 static KEPT long long until;
 
-void poller_init(unsigned watches) {
+COLD void poller_init(unsigned watches) {
     max = watches;
     calls = keep_room(max * sizeof *calls);
     set = keep_room(max * sizeof *set);

@@ -52,7 +52,7 @@ static KEPT struct {
  * A description of our own, so that O_NONBLOCK does not reach the shell's. A regular file keeps
  * its own (its offset is shared with whoever wrote before us); it never blocks for long.
  */
-static void open_sink(struct sink *sink, int fd, const char *path) {
+COLD static void open_sink(struct sink *sink, int fd, const char *path) {
     struct stat st;
     sink->fd = -1;
     if (fstat(fd, &st) < 0)
@@ -64,7 +64,7 @@ static void open_sink(struct sink *sink, int fd, const char *path) {
         sink->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-void streams_init(struct pod *pod, const struct streams_setup *setup) {
+COLD void streams_init(struct pod *pod, const struct streams_setup *setup) {
     s.pod = pod;
     s.chunk = keep_room(CHUNK);
     size_t room = plan_room(pod->plan);
@@ -87,19 +87,19 @@ void streams_init(struct pod *pod, const struct streams_setup *setup) {
         s.in[i] = s.out[i][0] = s.out[i][1] = -1;
 }
 
-void streams_attach(unsigned app, int in, int out, int err) {
+COLD void streams_attach(unsigned app, int in, int out, int err) {
     s.in[app] = in;
     s.out[app][0] = out;
     s.out[app][1] = err;
 }
 
-void streams_detach(unsigned app) {
+COLD void streams_detach(unsigned app) {
     fd_close(&s.in[app]);
     fd_close(&s.out[app][0]);
     fd_close(&s.out[app][1]);
 }
 
-void streams_attach_terminal(int master) {
+COLD void streams_attach_terminal(int master) {
     s.master = master;
     (void)fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK);
 }
@@ -233,7 +233,7 @@ void streams_drain(unsigned app) {
     }
 }
 
-void streams_close_inputs(void) {
+COLD void streams_close_inputs(void) {
     for (unsigned i = 0; i < s.pod->plan->app_count; i++) {
         fd_close(&s.in[i]);
         fd_close(&s.out[i][0]);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../fd.h"
+#include "../keep.h"
 #include "../text.h"
 
 static int put(int dir, const char *file, const char *value) {
@@ -73,9 +74,11 @@ static bool fail(struct problem *problem, const char *what, const char *thing, i
     return false;
 }
 
-void cgroup_none(struct cgroups *g) {
+void cgroup_none(const struct plan *plan, struct cgroups *g) {
+    size_t room = plan_room(plan);
     g->pod = g->init = -1;
-    for (unsigned i = 0; i < PLAN_APPS_MAX; i++)
+    g->apps = keep_room(room * sizeof *g->apps);
+    for (size_t i = 0; i < room; i++)
         g->apps[i] = -1;
 }
 
@@ -114,7 +117,6 @@ static bool make_app(const struct plan *plan, struct cgroups *g, unsigned app,
 
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem) {
     const char *file = NULL;
-    cgroup_none(g);
     if (plan->cgroup == NULL)
         return true;
     make_parent(plan->cgroup);
@@ -198,7 +200,7 @@ int cgroup_remove(const struct plan *plan, struct cgroups *g) {
     int r = 0;
     if (plan->cgroup == NULL || g->pod < 0)
         return 0;
-    for (unsigned i = 0; i < PLAN_APPS_MAX; i++)
+    for (size_t i = 0; i < plan_room(plan); i++)
         fd_close(&g->apps[i]);
     fd_close(&g->init);
     (void)put(g->pod, "cgroup.kill",

@@ -19,11 +19,11 @@
 struct cgroups {
     int pod;
     int init;
-    int apps[PLAN_APPS_MAX];
+    int *apps; /* as many as plan_room() says, from cgroup_none() */
 };
 
 /* All descriptors -1: before anything can fail. */
-void cgroup_none(struct cgroups *g);
+void cgroup_none(const struct plan *plan, struct cgroups *g);
 /* All descriptors -1 when the plan has no cgroup. Makes the folder above the pod's too. Errors:
  * false, and the problem is filled. */
 bool cgroup_create(const struct plan *plan, struct cgroups *g, struct problem *problem);

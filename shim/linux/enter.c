@@ -161,6 +161,7 @@ static bool started(int report_fd, int terminal, const struct plan_app *app,
     /* The words are those of the app, but for what the command line changed. */
     static struct plan_app seen;
     static struct plan one;
+    static struct plan_app *list[] = {&seen};
     seen = *app;
     seen.user = l->user;
     seen.group = l->group;
@@ -169,7 +170,7 @@ static bool started(int report_fd, int terminal, const struct plan_app *app,
         seen.exec = l->argv;
     else
         seen.exec.v[0] = (char *)(uintptr_t) "the user's shell";
-    one.apps[0] = &seen;
+    one.apps = list;
     one.app_count = 1;
     w.app = 0;
     problem_from_wire(&problem, &one, &w);

@@ -50,7 +50,7 @@ static KEPT const struct init *self;
 
 /* -- before the apps ------------------------------------------------------------------------ */
 
-static void watch_supervisor(void) {
+COLD static void watch_supervisor(void) {
     struct wire problem = {0};
     struct pollfd gone = {.fd = self->channel};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
@@ -60,7 +60,7 @@ static void watch_supervisor(void) {
         _exit(EXIT_SHIM);
 }
 
-static void sort(int *list, size_t n) {
+COLD static void sort(int *list, size_t n) {
     for (size_t i = 1; i < n; i++) {
         for (size_t j = i; j > 0 && list[j - 1] > list[j]; j--) {
             int other = list[j];
@@ -71,7 +71,7 @@ static void sort(int *list, size_t n) {
 }
 
 /* Closes whatever belongs to the supervisor: its log files, sockets, terminal, folders. */
-static void keep_own_files(void) {
+COLD static void keep_own_files(void) {
     int keep[4 + PLAN_APPS_MAX * 4 + GIVEN_MAX]; /* on the stack, which trim() gives back */
     size_t n = 0;
     keep[n++] = self->channel;
@@ -105,13 +105,13 @@ static void keep_own_files(void) {
 }
 
 /* Before the descriptor goes away with all that is the supervisor's. */
-static void join_network(void) {
+COLD static void join_network(void) {
     struct wire problem = {0};
     int r = self->netns >= 0 ? sys_setns(self->netns, CLONE_NEWNET) : 0;
     task_check(r == 0 || problem_at(&problem, STEP_NETNS, 0, r), WIRE_ALL, &problem);
 }
 
-static bool loopback_up(struct wire *problem) {
+COLD static bool loopback_up(struct wire *problem) {
     struct ifreq request;
     memset(&request, 0, sizeof request);
     memcpy(request.ifr_name, "lo", 3);
@@ -128,7 +128,7 @@ static bool loopback_up(struct wire *problem) {
 
 static KEPT unsigned building; /* whose context it is */
 
-static void tell_note(enum wire_step step, unsigned index) {
+COLD static void tell_note(enum wire_step step, unsigned index) {
     struct wire w = {.kind = WIRE_NOTE,
                      .step = (uint8_t)step,
                      .app = (uint16_t)building,
@@ -136,7 +136,7 @@ static void tell_note(enum wire_step step, unsigned index) {
     task_tell(&w);
 }
 
-static void build_contexts(void) {
+COLD static void build_contexts(void) {
     struct wire problem = {0};
     int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (own < 0)
@@ -156,7 +156,7 @@ static void build_contexts(void) {
     task_check(context_leave_host(&problem), WIRE_ALL, &problem);
 }
 
-static void send_terminal(void) {
+COLD static void send_terminal(void) {
     struct wire hello = {.kind = WIRE_TTY};
     if (self->tty && fd_send(self->channel, &hello, sizeof hello, tasks[0].context.master) < 0)
         _exit(EXIT_SHIM);

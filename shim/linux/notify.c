@@ -28,7 +28,7 @@ static KEPT int *sockets;               /* of each app, or -1 */
 static KEPT struct notify_wire *untold; /* what the supervisor did not take yet */
 static KEPT bool clogged;
 
-void notify_init(const struct plan *p, int to) {
+COLD void notify_init(const struct plan *p, int to) {
     plan = p;
     notices = to;
     if (notices < 0)
@@ -40,7 +40,7 @@ void notify_init(const struct plan *p, int to) {
         sockets[i] = -1;
 }
 
-static int bind_here(int fd) {
+COLD static int bind_here(int fd) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const int on = 1;
     const char *name = strrchr(NOTIFY_PATH, '/') + 1;
@@ -54,7 +54,7 @@ static int bind_here(int fd) {
     return fchmodat(AT_FDCWD, name, 0666, 0) < 0 ? -errno : 0;
 }
 
-int notify_open(void) {
+COLD int notify_open(void) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
@@ -69,7 +69,7 @@ int notify_open(void) {
     return fd;
 }
 
-int notify_bind(unsigned app) {
+COLD int notify_bind(unsigned app) {
     if (notices < 0 || !plan->apps[app]->notify)
         return 0;
     int fd = notify_open();
@@ -79,7 +79,7 @@ int notify_bind(unsigned app) {
     return 0;
 }
 
-void notify_take(unsigned app, int fd) {
+COLD void notify_take(unsigned app, int fd) {
     if (notices < 0) {
         fd_close(&fd);
         return;
@@ -150,7 +150,7 @@ void notify_hear(const struct pollfd *set, nfds_t n) {
     }
 }
 
-void notify_hear_all(void) {
+COLD void notify_hear_all(void) {
     for (unsigned app = 0; notices >= 0 && app < plan->app_count; app++) {
         for (unsigned n = 0; sockets[app] >= 0 && n < ALL_AT_END && !clogged; n++) {
             if (!hear(app))

@@ -58,7 +58,7 @@ static void tell_line(const char *line) {
     tell_manager(line, strlen(line));
 }
 
-void readiness_init(struct pod *p, int from, bool as_json) {
+COLD void readiness_init(struct pod *p, int from, bool as_json) {
     const struct timeval limit = {MANAGER_S, 0};
     pod = p;
     notices = from;
@@ -171,7 +171,7 @@ void readiness_watch(void) {
     poller_watch(notices, POLLIN, on_notices, 0);
 }
 
-void readiness_end(void) {
+COLD void readiness_end(void) {
     while (notices >= 0 && hear())
         continue;
     fd_close(&notices);

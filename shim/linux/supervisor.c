@@ -173,7 +173,7 @@ static void on_done(unsigned index) {
     control_app_idle(index, own.pod.apps[index].exit);
 }
 
-static void on_problem(const struct wire *w) {
+COLD static void on_problem(const struct wire *w) {
     static struct problem problem;
     problem_from_wire(&problem, &own.plan, w);
     if (w->step == STEP_POST_STOP || w->step == STEP_POST_EXEC) {
@@ -200,7 +200,7 @@ static void on_problem(const struct wire *w) {
         pod_failed(problem.exit);
 }
 
-static void on_note(const struct wire *w) {
+COLD static void on_note(const struct wire *w) {
     static struct problem problem;
     problem_from_wire(&problem, &own.plan, w);
     report_note(problem.message, "", "the pod starts all the same", own.options.json);
@@ -349,7 +349,7 @@ static void supervise(void) {
 }
 
 /* Init was killed, or failed before the apps ran: nobody else tells what became of them. */
-static void settle_apps(void) {
+COLD static void settle_apps(void) {
     bool killed = init_status >= 0 && WIFSIGNALED(init_status);
     for (unsigned i = 0; i < own.plan.app_count; i++) {
         struct app_run *run = &own.pod.apps[i];
@@ -365,7 +365,7 @@ static void settle_apps(void) {
     }
 }
 
-static void finish(void) {
+COLD static void finish(void) {
     settle_apps();
     metadata_end();
     own.pod.exit = status < 0 ? 0 : status;
@@ -403,7 +403,7 @@ static void finish(void) {
     }
 }
 
-static int refuse(const struct problem *problem) {
+COLD static int refuse(const struct problem *problem) {
     report(problem, own.options.json);
     detach_failed(problem->exit);
     return problem->exit;
@@ -413,13 +413,13 @@ int supervisor_run(const char *plan_path, const struct run_options *wanted) {
     static struct problem problem;
     struct streams_setup streams = {0};
     own.options = *wanted;
-    cgroup_none(&own.cgroups);
     if (!plan_load(plan_path, &own.plan, &problem))
         return refuse(&problem);
     own.filters = keep_room(plan_room(&own.plan) * sizeof *own.filters);
     own.init.apps = keep_room(plan_room(&own.plan) * sizeof *own.init.apps);
     poller_init((unsigned)plan_room(&own.plan) * 3 + WATCHES);
     changes_init();
+    cgroup_none(&own.plan, &own.cgroups);
     expected = (unsigned)own.plan.app_count;
     for (unsigned i = 0; i < own.plan.app_count; i++) {
         if (!filter_load(own.plan.apps[i], &own.filters[i], &problem))

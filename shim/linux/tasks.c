@@ -35,7 +35,7 @@ static KEPT bool stopping; /* nothing is started at all */
 static KEPT long long grace_until;
 static KEPT long long turn_until; /* before this only the app whose turn it is gets its signal */
 
-void tasks_init(const struct init *init) {
+COLD void tasks_init(const struct init *init) {
     self = init;
     tasks = keep_room(plan_room(init->plan) * sizeof *tasks);
 }
@@ -58,7 +58,7 @@ void task_check(bool fine, unsigned app, struct wire *problem) {
 }
 
 /* False: it could not be forked, and that is told. */
-static bool start(unsigned index, enum phase phase) {
+COLD static bool start(unsigned index, enum phase phase) {
     struct task *t = &tasks[index];
     const struct plan_app *app = self->plan->apps[index];
     const struct init_app *own = &self->apps[index];
@@ -228,7 +228,7 @@ static void post_stop_ended(unsigned index, int status, bool failed) {
     pause_or_end(index);
 }
 
-static void built(unsigned index, bool failed) {
+COLD static void built(unsigned index, bool failed) {
     struct wire w = {.kind = WIRE_PROBLEM, .app = (uint16_t)index};
     struct task *t = &tasks[index];
     while (t->report >= 0)
@@ -363,7 +363,7 @@ static void signal_task(unsigned index, int sig) {
         (void)kill(t->pid, sig);
 }
 
-static void stop(int grace_ms) {
+COLD static void stop(int grace_ms) {
     long long until = poller_now() + grace_ms;
     if (!stopping || until < grace_until)
         grace_until = until;
@@ -379,7 +379,7 @@ static void stop(int grace_ms) {
     }
 }
 
-static void stop_app(unsigned index) {
+COLD static void stop_app(unsigned index) {
     struct task *t = &tasks[index];
     t->halted = true;
     t->signalled = t->phase == MAIN;
@@ -391,7 +391,7 @@ static void stop_app(unsigned index) {
         signal_task(index, self->plan->apps[index]->stop_signal);
 }
 
-static void start_again(unsigned index) {
+COLD static void start_again(unsigned index) {
     struct task *t = &tasks[index];
     t->ran = t->again = t->signalled = t->halted = false;
     t->tries = 0;
@@ -399,7 +399,7 @@ static void start_again(unsigned index) {
 }
 
 /* In a changeable pod, for an app that is there. */
-static void obey_change(const struct wire *w) {
+COLD static void obey_change(const struct wire *w) {
     bool done = tasks[w->app].phase == DONE;
     if (w->kind == WIRE_START && done && !stopping)
         start_again(w->app);

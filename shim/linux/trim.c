@@ -2,10 +2,12 @@
  * trim - see trim.h.
  *
  * The Makefile links what only the start and the other commands need before trim(), and what the
- * event loops need after it. The pages before it are unmapped, and set apart from the others (by a
- * flag that changes nothing else here: the process is not dumpable anyway), since the kernel
- * would map sixteen pages at once around each one that is touched. They come back by themselves
- * when they are used again. So do the pages of the stack below this call.
+ * event loops need after it; functions that are COLD (keep.h) stand before it wherever they are
+ * written. A loop must not be one, nor be called by cold ones alone: the compiler would follow. The
+ * pages before it are unmapped, and set apart from the others (by a flag that changes nothing else
+ * here: the process is not dumpable anyway), since the kernel would map sixteen pages at once
+ * around each one that is touched. They come back by themselves when they are used again. So do the
+ * pages of the stack below this call.
  *
  * A failure costs some memory and nothing else.
  */
