@@ -141,9 +141,22 @@ COLD static void do_wait(struct connection *c) {
     c->deadline = 0;
 }
 
+static void answer_never_ready(struct connection *c) {
+    char line[160];
+    struct text t = TEXT_ON(line);
+    text_str(&t, "error app ");
+    text_str(&t, pod->never_ready);
+    text_str(&t, " has ended before it was ready\n");
+    answer_and_close(c, line);
+}
+
 static void do_wait_ready(struct connection *c) {
     if (pod->ready.tv_sec != 0) {
         answer_and_close(c, "ready\n");
+        return;
+    }
+    if (pod->never_ready != NULL) {
+        answer_never_ready(c);
         return;
     }
     c->mode = WAIT_READY;
@@ -442,6 +455,13 @@ COLD void control_pod_exited(int exit) {
             answer_and_close(&connections[i], line);
         else if (is_waiting(&connections[i]))
             answer_and_close(&connections[i], "error the pod has ended\n");
+    }
+}
+
+void control_pod_never_ready(void) {
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        if (connections[i].mode == WAIT_READY)
+            answer_never_ready(&connections[i]);
     }
 }
 

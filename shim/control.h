@@ -31,6 +31,8 @@ void control_app_forgotten(unsigned app, const char *error);
 void control_pod_exited(int exit);
 /* The pod is ready: those who waited for it are told. */
 void control_pod_ready(void);
+/* It cannot become ready any more, since `never_ready` ended: they are told as well. */
+void control_pod_never_ready(void);
 /* Every answer is on its way, or its client gave up. */
 bool control_idle(void);
 void control_close_all(void);

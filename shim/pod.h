@@ -44,9 +44,10 @@ struct pod {
     pid_t supervisor, init;
     char boot[40];
     struct timespec started, finished;
-    struct timespec ready; /* zero: not yet */
-    int exit;              /* -1 while it runs */
-    struct app_run *apps;  /* as many as the plan has */
+    struct timespec ready;   /* zero: not yet */
+    const char *never_ready; /* the app that ended before it was ready, or NULL */
+    int exit;                /* -1 while it runs */
+    struct app_run *apps;    /* as many as the plan has */
 };
 
 /* Names of the markers, in the order of a pod's life. */

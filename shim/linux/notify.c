@@ -150,11 +150,14 @@ void notify_hear(const struct pollfd *set, nfds_t n) {
     }
 }
 
-COLD void notify_hear_all(void) {
-    for (unsigned app = 0; notices >= 0 && app < plan->app_count; app++) {
-        for (unsigned n = 0; sockets[app] >= 0 && n < ALL_AT_END && !clogged; n++) {
-            if (!hear(app))
-                break;
-        }
+COLD void notify_hear_app(unsigned app) {
+    for (unsigned n = 0; notices >= 0 && sockets[app] >= 0 && n < ALL_AT_END && !clogged; n++) {
+        if (!hear(app))
+            break;
     }
+}
+
+COLD void notify_hear_all(void) {
+    for (unsigned app = 0; notices >= 0 && app < plan->app_count; app++)
+        notify_hear_app(app);
 }

@@ -43,7 +43,9 @@ void notify_take(unsigned app, int fd);
 /* Adds to a poll set: at most as many as the plan has apps. */
 nfds_t notify_watch(struct pollfd *set);
 void notify_hear(const struct pollfd *set, nfds_t n);
-/* Everything that was said until now: before init ends. */
+/* What the app has said until now: before its end is told, which must not come first. */
+void notify_hear_app(unsigned app);
+/* What any has said: before init ends. */
 void notify_hear_all(void);
 
 #endif

@@ -72,6 +72,8 @@ COLD void readiness_init(struct pod *p, int from, bool as_json) {
     said->app = WIRE_ALL;
 }
 
+static bool hear(void);
+
 static void check(void) {
     if (!changed || pod->ready.tv_sec != 0 || stopping)
         return;
@@ -101,6 +103,16 @@ void readiness_look(void) {
 void readiness_app_started(unsigned app) {
     if (!pod->plan->apps[app]->notify)
         app_ready(app);
+}
+
+void readiness_app_over(unsigned app) {
+    while (notices >= 0 && hear())
+        continue;
+    if (pod->apps[app].ready.tv_sec != 0 || pod->ready.tv_sec != 0 || stopping ||
+        pod->plan->changeable)
+        return;
+    pod->never_ready = pod->plan->apps[app]->name;
+    control_pod_never_ready();
 }
 
 void readiness_stopping(void) {

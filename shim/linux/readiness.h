@@ -21,6 +21,8 @@ void readiness_watch(void);
 void readiness_look(void);
 /* Before its status is written, which tells both. */
 void readiness_app_started(unsigned app);
+/* The app has ended well, and is not started again: without it the pod may never become ready. */
+void readiness_app_over(unsigned app);
 /* The pod is being stopped, or has ended: from here on it cannot become ready. */
 void readiness_stopping(void);
 /* Init has ended: what it told last. */

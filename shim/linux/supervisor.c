@@ -132,6 +132,14 @@ static void app_ended(unsigned index, enum app_state state) {
     streams_drain(index);
 }
 
+static bool all_over(void) {
+    for (unsigned i = 0; i < own.plan.app_count; i++) {
+        if (own.plan.apps[i] != NULL && own.pod.apps[i].state != APP_EXITED)
+            return false;
+    }
+    return true;
+}
+
 static void app_over(unsigned index) {
     const struct app_run *run = &own.pod.apps[index];
     app_ended(index, APP_EXITED);
@@ -139,6 +147,8 @@ static void app_over(unsigned index) {
     control_app_over(index, run->error);
     if (run->exit != 0)
         app_failed(run->exit);
+    else if (!all_over())
+        readiness_app_over(index);
     if (own.plan.changeable && run->starts == 0) {
         started++;
         ready_if();

@@ -19,6 +19,7 @@
 #include "../report.h"
 #include "additions.h"
 #include "launch.h"
+#include "notify.h"
 #include "sys.h"
 #include "trim.h"
 
@@ -207,6 +208,7 @@ static void pre_start_ended(unsigned index, int status, bool failed) {
 
 static void main_ended(unsigned index, int status, bool failed) {
     struct task *t = &tasks[index];
+    notify_hear_app(index);
     struct wire w = {.kind = WIRE_EXITED, .app = (uint16_t)index, .value = status};
     if (t->failed_to_run) {
         give_up_on(index);

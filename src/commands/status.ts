@@ -41,9 +41,11 @@ async function waitReady(pod: Pod, timeoutMs: number | undefined): Promise<void>
   const how =
     end === undefined
       ? `does not run (it is ${pod.state})`
-      : end.kind === 'exit'
-        ? `has ended, with exit status ${String(end.status)}, before it was ready`
-        : 'was killed before it was ready';
+      : end.kind === 'never'
+        ? `cannot become ready: ${end.why}`
+        : end.kind === 'exit'
+          ? `has ended, with exit status ${String(end.status)}, before it was ready`
+          : 'was killed before it was ready';
   throw new PodError('POD_NOT_READY', `pod ${pod.uuid} ${how}`, {
     remedies: [`jetpack logs ${pod.uuid}`],
   });

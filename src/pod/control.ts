@@ -144,10 +144,18 @@ export async function waitForPod(podDir: string, timeoutMs?: number): Promise<En
 export async function waitUntilReady(
   podDir: string,
   timeoutMs?: number,
-): Promise<{ readonly kind: 'ready' } | Ending | undefined> {
+): Promise<
+  | { readonly kind: 'ready' }
+  /** The pod goes on, but an app that was to tell has ended. */
+  | { readonly kind: 'never'; readonly why: string }
+  | Ending
+  | undefined
+> {
   const late = timeout('the pod is not ready', timeoutMs);
   const answer = await request(podDir, 'wait-ready', timeoutMs, late);
   if (answer === undefined) return undefined;
+  const never = /^error (.* before it was ready)$/m.exec(answer);
+  if (never !== null) return { kind: 'never', why: never[1] ?? '' };
   refuse(answer, 'wait until it is ready');
   return /^ready$/m.test(answer) ? { kind: 'ready' } : parseEnding(answer);
 }

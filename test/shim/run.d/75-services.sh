@@ -102,6 +102,24 @@ rm -f "$WORK/root/tmp/second"
 ctl 'stop 100' >/dev/null
 until_true test "$(marker_of s)" = exited
 MORE=second
+ends() {
+    rec notify 1
+    app_records two service --sleep 100
+}
+MORE=ends
+for delay in 0 1; do
+    "$SHIM" run --detach "$(plan_of s service --sleep $delay)" >/dev/null
+    is "an app that ends well without a word is told to who waits, before or after ($delay)" "$(ctl wait-ready)" 'error app web has ended before it was ready'
+    ctl 'stop 100' >/dev/null
+    until_true test "$(marker_of s)" = exited
+done
+for n in 1 2 3 4 5; do
+    "$SHIM" run --detach "$(plan_of s service --notify READY=1)" >/dev/null
+    is "one that ends right after its word was ready ($n)" "$(ctl wait-ready)" ready
+    ctl 'stop 100' >/dev/null
+    until_true test "$(marker_of s)" = exited
+done
+MORE=second
 for n in 1 2 3 4; do
     "$SHIM" run --detach "$(plan_of s service --sleep 100)" >/dev/null
     "$PROBE" ctl "$WORK/pods/s" wait-ready >"$WORK/waited" &
