@@ -127,7 +127,12 @@ export async function planAddition(
   checkServices(app, one);
   const sources = resolveSources(one, { followLinks: followVolumeLinks, origin: 'words' });
   const network = parseNetwork(now.meta.net);
-  const { apps, notes } = await confine(runtime, uuid, one, { network, isolation, strict });
+  const { apps, notes } = await confine(runtime, uuid, one, {
+    network,
+    isolation,
+    strict,
+    isPart: true,
+  });
   const rootfsKind = runtime.rootfsKind(layout.dir.root);
   const compiled = compileApp(app, {
     uuid,

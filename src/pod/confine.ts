@@ -22,6 +22,8 @@ export async function confine(
     readonly network: PodNetwork;
     readonly isolation: Isolation;
     readonly strict?: boolean | undefined;
+    /** `manifest` is a part of a pod: its one app shares what the pod has with others. */
+    readonly isPart?: boolean;
   },
 ): Promise<Confinement> {
   const { network, isolation } = options;
@@ -35,7 +37,7 @@ export async function confine(
       isolation,
       network,
       podIsolators: isolators ?? [],
-      alone: manifest.apps.length === 1,
+      alone: manifest.apps.length === 1 && options.isPart !== true,
       hostPaths: hostPathsOf(manifest, [app]),
     });
     apps.set(app.name, confinement);

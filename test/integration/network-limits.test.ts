@@ -117,6 +117,17 @@ describe.skipIf(pool === undefined)('a limit of the network', () => {
     expect(shared.stderr).toContain('shares the network with the other apps');
   });
 
+  it('is refused for an app that is added to a pod, which shares its network', () => {
+    host.must('run', '-d', '--mutable', '--name=open', `--net=ns:${name}`);
+    try {
+      const added = host.jetpack(['app', 'add', 'open', 'payload', `--isolator=${limit('1M')}`]);
+      expect(added.status).toBe(1);
+      expect(added.stderr).toContain('shares the network with the other apps');
+    } finally {
+      host.must('rm', '--force', 'open');
+    }
+  });
+
   it('is refused by its place when it is impossible', () => {
     const done = host.jetpack(['run', `--pod-isolator=${limit('10')}`, 'payload']);
     expect(done.stderr).toContain('isolators[0].value.limit: is less than 1Ki a second');
