@@ -36,6 +36,10 @@ static const struct step_text {
     [STEP_MOUNT_ONTO] =
         {"VOLUME_TARGET", "cannot mount a volume on",
          "make the target in the image, as a folder for a folder or a file for a file"},
+    [STEP_MOUNT_ACROSS] =
+        {"VOLUME_TARGET", "a link of the image leads into another mount from the volume's target",
+         "choose a target whose path has no link, or none that leads to /proc, /sys, /dev or a "
+         "volume"},
     [STEP_MOUNT_COPY] = {"VOLUME_COPY", "cannot copy the image's content into the volume at", NULL},
     [STEP_MOUNT_HIDES] = {"VOLUME_HIDES", "a volume hides what the image has at", NULL},
     [STEP_MOUNT_REPLACES] = {"VOLUME_REPLACES", "a volume takes the place of the image's file",
@@ -105,6 +109,7 @@ static const char *thing_of(const struct plan_app *a, const struct wire *w) {
         m = mount_at(a, w->index);
         return m != NULL ? m->source : NULL;
     case STEP_MOUNT_ONTO:
+    case STEP_MOUNT_ACROSS:
     case STEP_MOUNT_COPY:
     case STEP_MOUNT_HIDES:
     case STEP_MOUNT_REPLACES:

@@ -51,6 +51,7 @@ enum wire_step {
     STEP_BASE,       /* index: enum wire_base */
     STEP_MOUNT_FROM, /* index: n-th mount record */
     STEP_MOUNT_ONTO,
+    STEP_MOUNT_ACROSS, /* a link of the image leads to another mount */
     STEP_MOUNT_COPY,
     STEP_MOUNT_HIDES,    /* a note: the image has something below the target */
     STEP_MOUNT_REPLACES, /* a note: the image has a file where the volume's folder goes */

@@ -28,8 +28,8 @@ bool problem_at(struct wire *problem, enum wire_step step, unsigned index, int e
     return false;
 }
 
-int target_open(int root, const char *path) {
-    return sys_openat2(root, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+int target_open(int root, const char *path, uint64_t resolve) {
+    return sys_openat2(root, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
 }
 
 /* -EEXIST: a link that leads nowhere has this name. */
@@ -66,21 +66,21 @@ static int follow(int parent, char *path, size_t from, size_t to, size_t length)
 }
 
 /* One try; 1 when the path was changed and has to be tried again. */
-static int ensure_once(int root, char *path, bool folder, int *out) {
+static int ensure_once(int root, char *path, bool folder, uint64_t resolve, int *out) {
     size_t length = strlen(path);
     int parent = -1;
     for (size_t from = 1;;) {
         size_t to = from + strcspn(path + from, "/");
         bool last = path[to] == '\0';
         path[to] = '\0';
-        int fd = target_open(root, path);
+        int fd = target_open(root, path, resolve);
         int r = fd;
         if (fd == -ENOENT) {
             r = create(parent >= 0 ? parent : root, path + from, !last || folder);
             if (r == -EEXIST)
                 r = follow(parent >= 0 ? parent : root, path, from, to, length) == 0 ? 1 : -ELOOP;
             else if (r == 0)
-                r = fd = target_open(root, path);
+                r = fd = target_open(root, path, resolve);
         }
         fd_close(&parent);
         if (fd < 0)
@@ -95,10 +95,10 @@ static int ensure_once(int root, char *path, bool folder, int *out) {
     }
 }
 
-int target_ensure(int root, const char *target, bool folder) {
+int target_ensure(int root, const char *target, bool folder, uint64_t resolve) {
     char path[TARGET_MAX];
     size_t length = strlen(target);
-    int fd = target_open(root, target);
+    int fd = target_open(root, target, resolve);
     if (fd != -ENOENT)
         return fd;
     if (length >= sizeof path)
@@ -107,7 +107,7 @@ int target_ensure(int root, const char *target, bool folder) {
     /* An image may have a link to a file that only its first start makes, like that of resolv.conf.
      */
     for (int links = 0; links < LINKS_MAX; links++) {
-        int r = ensure_once(root, path, folder, &fd);
+        int r = ensure_once(root, path, folder, resolve, &fd);
         if (r != 1)
             return r < 0 ? r : fd;
     }

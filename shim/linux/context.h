@@ -44,10 +44,13 @@ int context_mount_cgroup(void);
 /* -- between the files of this folder ------------------------------------------------------ */
 
 bool problem_at(struct wire *problem, enum wire_step step, unsigned index, int error);
-/* Opens a path of the image for mounting on, O_PATH. -errno. */
-int target_open(int root, const char *path);
+/*
+ * Opens a path of the image for mounting on, O_PATH. `resolve`: flags of openat2(2) beside those
+ * that keep it inside the root. -errno.
+ */
+int target_open(int root, const char *path, uint64_t resolve);
 /* The same; missing parts are created root:root 0755, the last as a folder or a file. */
-int target_ensure(int root, const char *path, bool folder);
+int target_ensure(int root, const char *path, bool folder, uint64_t resolve);
 /* mount(2) of a file system that needs it; a detached mount, or -errno. */
 int mount_staged(const char *type, const char *source, unsigned long flags);
 

@@ -8,7 +8,8 @@
  *
  * A file named SEEDING stands in the volume while it is copied into. A volume that has it when the
  * pod starts was left half-done by a kill: its content goes, and the copy is made again. No app has
- * run with it.
+ * run with it; what an app without privileges made under that name is no such mark. An image's own
+ * file of that name is not copied.
  *
  * 0 or -errno.
  */
@@ -251,6 +252,8 @@ static int copy_special(int to, const char *name, const struct stat *st) {
 static int copy_entry(int from, int to, const char *name, unsigned depth) {
     struct stat st;
     int r;
+    if (depth == 0 && strcmp(name, SEEDING) == 0)
+        return 0;
     if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     switch (st.st_mode & S_IFMT) {
@@ -283,9 +286,15 @@ static int copy_entry(int from, int to, const char *name, unsigned depth) {
 
 /* -- the volume ------------------------------------------------------------------------------ */
 
+static bool is_half_done(int to) {
+    struct stat st;
+    return fstatat(to, SEEDING, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           st.st_uid == 0 && (st.st_mode & 07777) == 0600;
+}
+
 int copy_tree(int from, int to) {
     struct stat st;
-    bool half_done = faccessat(to, SEEDING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    bool half_done = is_half_done(to);
     int r = half_done ? each_entry(to, -1, 0, remove_entry) : folder_is_filled(to);
     if (r != 0)
         return r < 0 ? r : 0;

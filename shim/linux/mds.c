@@ -123,7 +123,7 @@ static int show(int root, const char *path, uint64_t attributes) {
     if (tree < 0)
         return tree;
     int r = fstat(tree, &st) < 0 ? -errno : sys_mount_setattr(tree, 0, attributes, MS_PRIVATE);
-    int onto = r < 0 ? r : target_ensure(root, path, S_ISDIR(st.st_mode));
+    int onto = r < 0 ? r : target_ensure(root, path, S_ISDIR(st.st_mode), 0);
     r = onto < 0 ? onto : sys_move_mount(tree, onto);
     fd_close(&onto);
     fd_close(&tree);

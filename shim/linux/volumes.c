@@ -61,6 +61,15 @@ static bool hides_something(int onto) {
     return filled;
 }
 
+/*
+ * A link of the image must not lead a target into /proc, /sys, /dev or another volume, whose
+ * content may be the host's: what is made or taken away for a target is so in the app's own root
+ * alone. stage0 refuses targets that say so themselves, but for this one.
+ */
+static uint64_t resolve_of(const char *target) {
+    return strcmp(target, "/dev/shm") == 0 ? 0 : RESOLVE_NO_XDEV;
+}
+
 /* Takes away what has the target's name, a link or a file but no folder. */
 static int remove_file(int root, const char *path) {
     char folder[4096];
@@ -70,7 +79,7 @@ static int remove_file(int root, const char *path) {
         return -ENAMETOOLONG;
     memcpy(folder, path, length);
     folder[length] = '\0';
-    int parent = target_open(root, length == 0 ? "/" : folder);
+    int parent = target_open(root, length == 0 ? "/" : folder, RESOLVE_NO_XDEV);
     if (parent < 0)
         return parent;
     int r = unlinkat(parent, name, 0) < 0 ? -errno : 0;
@@ -86,7 +95,8 @@ struct place {
 
 static struct place find_place(int root, const struct plan_mount *m, bool folder) {
     struct stat st;
-    struct place p = {.onto = target_open(root, m->target), .note = STEP_NONE};
+    uint64_t resolve = resolve_of(m->target);
+    struct place p = {.onto = target_open(root, m->target, resolve), .note = STEP_NONE};
     if (p.onto >= 0 && folder && fstat(p.onto, &st) == 0 && !S_ISDIR(st.st_mode)) {
         fd_close(&p.onto);
         int r = remove_file(root, m->target);
@@ -95,7 +105,7 @@ static struct place find_place(int root, const struct plan_mount *m, bool folder
     }
     p.was_there = p.onto >= 0;
     if (p.onto == -ENOENT)
-        p.onto = target_ensure(root, m->target, folder);
+        p.onto = target_ensure(root, m->target, folder, resolve);
     else if (p.was_there && folder && (m->flags & PLAN_COPY) == 0 && hides_something(p.onto))
         p.note = STEP_MOUNT_HIDES;
     return p;
@@ -104,6 +114,8 @@ static struct place find_place(int root, const struct plan_mount *m, bool folder
 /* Sets *step to what is being done, for the case that it fails. */
 static int mount_onto(int tree, const struct place *p, unsigned flags, enum wire_step *step) {
     int r = p->onto < 0 ? p->onto : 0;
+    if (r == -EXDEV)
+        *step = STEP_MOUNT_ACROSS;
     if (r == 0 && p->was_there && (flags & PLAN_COPY) != 0) {
         *step = STEP_MOUNT_COPY;
         r = copy_up(p->onto, tree);
@@ -120,7 +132,7 @@ static bool mount_one(int root, const struct plan_mount *m, unsigned index, cont
                       struct wire *problem) {
     struct stat st;
     if ((m->flags & PLAN_MISSING) != 0) {
-        int there = target_open(root, m->target);
+        int there = target_open(root, m->target, 0);
         bool missing = is_missing(there);
         fd_close(&there);
         if (!missing)
@@ -186,7 +198,7 @@ static int protect(int onto) {
 bool masks_mount(int root, const struct plan_app *app, struct wire *problem) {
     unsigned index = 0;
     for (const struct plan_item *i = app->readonly; i != NULL; i = i->next, index++) {
-        int onto = target_open(root, i->path);
+        int onto = target_open(root, i->path, 0);
         if (onto == -ENOENT || onto == -ENOTDIR)
             continue;
         int r = onto < 0 ? onto : protect(onto);
@@ -196,7 +208,7 @@ bool masks_mount(int root, const struct plan_app *app, struct wire *problem) {
     }
     index = 0;
     for (const struct plan_item *i = app->masks; i != NULL; i = i->next, index++) {
-        int onto = target_open(root, i->path);
+        int onto = target_open(root, i->path, 0);
         if (onto == -ENOENT || onto == -ENOTDIR)
             continue;
         int r = onto < 0 ? onto : hide(root, onto);

@@ -76,6 +76,27 @@ has "a loop of links is an error" "$out" '"code":"VOLUME_TARGET"'
 rm -rf "$WORK/root/etc/relative" "$WORK/root/etc/absolute" "$WORK/root/etc/above" "$WORK/root/etc/loop1" \
     "$WORK/root/etc/loop2" "$WORK/root/var" "$WORK/root/run" "$WORK/root/escape" "$WORK/root/later"
 
+# Links of an image to what is mounted there: a target is made, emptied or covered in the app's own root alone.
+for to in /proc /proc/sys /proc/self/attr /sys /dev /dev/null; do
+    ln -sfn $to "$WORK/root/etc/across"
+    volumes() { rec mount bind "$WORK/vol" /etc/across -; }
+    out=$("$SHIM" run --json "$(plan_of b true)" 2>&1)
+    is "a target that a link leads to $to is refused" "$?$(echo "$out" | grep -c '"code":"VOLUME_TARGET".*/etc/across')" 1251
+done
+ln -sfn /data/shared "$WORK/root/etc/across"
+for name in file sub/new; do
+    volumes() {
+        rec mount bind "$WORK/vol" /data/shared -
+        rec mount bind "$WORK/vol2" /etc/across/$name -
+    }
+    "$SHIM" run "$(plan_of b true)" >/dev/null 2>&1
+    is "so is one that a link leads into another volume, $name" $? 125
+done
+is "where nothing is taken away or made" "$(cat "$WORK/vol/file")$(ls "$WORK/vol/sub")" inside
+volumes() { rec mount bind "$WORK/vol" /dev/shm -; }
+is "/dev/shm is a target that says so itself" "$("$SHIM" run "$(plan_of b cat /dev/shm/file)" 2>/dev/null)" inside
+rm -rf "$WORK/root/etc/across" "$WORK/root/data"
+
 # `missing`: only where the image has nothing, or an empty file.
 echo theirs >"$WORK/root/etc/own"
 : >"$WORK/root/etc/empty"
@@ -110,10 +131,24 @@ echo changed >"$WORK/fresh/a"
 rm "$WORK/fresh/pipe"
 "$SHIM" run "$(plan_of b true)"
 is "a volume with content is left alone" "$(cat "$WORK/fresh/sub/b")$(ls "$WORK/fresh/pipe" 2>&1 | grep -c No)" changed1
-: >"$WORK/fresh/.jetpack-seeding"
+(umask 077 && : >"$WORK/fresh/.jetpack-seeding")
 "$SHIM" run "$(plan_of b true)"
 is "one that a killed start left half-done is made anew" "$(listing "$WORK/fresh")" "$(listing "$seed")"
+echo changed >"$WORK/fresh/a"
+for mark in 'file 1000 600' 'file 0 644' 'link 0 777'; do
+    set -- $mark
+    rm -f "$WORK/fresh/.jetpack-seeding"
+    if [ "$1" = link ]; then ln -s a "$WORK/fresh/.jetpack-seeding"; else : >"$WORK/fresh/.jetpack-seeding"; fi
+    chown -h "$2" "$WORK/fresh/.jetpack-seeding"
+    [ "$1" = link ] || chmod "$3" "$WORK/fresh/.jetpack-seeding"
+    "$SHIM" run "$(plan_of b true)"
+    is "a volume in which an app left such a mark ($mark) is left alone" "$?$(cat "$WORK/fresh/a")" 0changed
+done
 rm -rf "$WORK/fresh" && mkdir "$WORK/fresh"
+echo theirs >"$seed/.jetpack-seeding"
+"$SHIM" run "$(plan_of b true)"
+is "nor does an image that has one keep its volume from being seeded" "$?$(cat "$WORK/fresh/a")$(ls -A "$WORK/fresh" | grep -c seeding)" 0one0
+rm -rf "$WORK/fresh" "$seed/.jetpack-seeding" && mkdir "$WORK/fresh"
 mknod "$seed/device" c 1 3
 out=$("$SHIM" run --json "$(plan_of b true)" 2>&1)
 is "a device is not copied" $? 125
