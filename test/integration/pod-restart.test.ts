@@ -115,6 +115,24 @@ describe.skipIf(pool === undefined)('restart policies and the order of a stop', 
     expect(app('always')?.restarts).toBe(0);
   });
 
+  it('gc --mark-only takes an exited pod out of life, and leaves its removal to the next gc', () => {
+    expect(host.jetpack(['run', '--name=marked', 'busybox', '--', 'true']).status).toBe(0);
+    host.must('prepare', '--name=fresh', 'busybox', '--', 'true');
+    const marked = host.json('gc', '--mark-only') as readonly { action: string }[];
+    expect(marked.map(({ action }) => action).sort()).toEqual(['kept', 'marked']);
+    expect(status('marked')).toMatchObject({ state: 'garbage', exitStatus: 0 });
+    expect(status('fresh').state).toBe('prepared');
+    const again = host.jetpack(['run', 'marked']);
+    expect(again.status).toBe(125);
+    expect(again.stderr).toContain('is garbage');
+    // In its grace period still: the mark is no removal.
+    host.must('gc');
+    expect(status('marked').state).toBe('garbage');
+    host.must('gc', '--grace-period=0');
+    expect(host.jetpack(['status', 'marked']).status).toBe(1);
+    expect(status('fresh').state).toBe('prepared');
+  });
+
   it('nothing is started again when the supervisor is gone', async () => {
     host.must('run', '-d', '--name=orphan', '--restart=always', 'busybox', '--', 'sleep', '1000');
     process.kill(status('orphan').supervisorPid ?? 0, 'SIGKILL');
