@@ -324,6 +324,24 @@ describe.skipIf(pool === undefined)('the metadata service', () => {
     host.must('rm', damaged ?? '', fine ?? '');
   });
 
+  it('knows the apps that come to a running pod and leave it', async () => {
+    const uuid = host.must('run', '-d', '--mutable');
+    const url = readFileSync(path.join(host.mountpoint, 'pods', uuid, 'metadata-url'), 'utf8');
+    const id = () => askAs(uuid, 'GET', '/acMetadata/v1/apps/late/image/id', '-')[0]?.status;
+    expect(id()).toBe(404);
+    host.must('app', 'add', uuid, 'app', '--name=late', '--exec=/payload', '--', '--sleep', '60');
+    await expect.poll(id, { timeout: 5000 }).toBe(200);
+    host.must('app', 'start', `${uuid}:late`);
+    const words = ['/http', 'GET', '/acMetadata/v1/apps/late/image/id', '-'];
+    expect(parseAnswers(host.must('enter', `${uuid}:late`, '--', ...words))).toEqual([
+      { status: 200, type: TEXT, body: idOf('app') },
+    ]);
+    expect(url).toBe(
+      readFileSync(path.join(host.mountpoint, 'pods', uuid, 'metadata-url'), 'utf8'),
+    );
+    host.must('rm', '--force', uuid);
+  });
+
   it('survives a thousand connections that say nothing, and is there for the next', async () => {
     const uuid = host.must('prepare', 'app');
     const url = readFileSync(
