@@ -26,6 +26,8 @@ declare const VERSION: string;
 const FIRST_SOCKET = 3;
 const MAX_SOCKETS = 64;
 const LOOK_AGAIN_MS = 3000;
+/** For the last lines of the access log. */
+const CLOSE_MS = 1000;
 
 const USAGE = `usage: jetpack-mds [--config FILE] [-o KEY=VALUE]... [--quiet]
 
@@ -220,8 +222,10 @@ async function serve(config: Config, quiet: boolean): Promise<void> {
   const again = setInterval(() => {
     listeners.refresh().catch((error: unknown) => tell(String(error)));
   }, LOOK_AGAIN_MS);
-  const stop = () => {
+  const stop = (signal: NodeJS.Signals) => {
     clearInterval(again);
+    // Whoever reads the log may have stopped reading: then the same signal, which nobody catches any more, ends a write that blocks.
+    setTimeout(() => process.kill(process.pid, signal), CLOSE_MS);
     listeners.close();
     server.closeConnections();
     void log.close().then(() => process.exit(0));

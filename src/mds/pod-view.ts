@@ -25,6 +25,7 @@ export interface PodView {
   readonly uuid: string;
   /** The bytes of the reified manifest. */
   readonly manifest: Buffer;
+  /** These throw DamagedError when the manifest is too large to be looked into. */
   readonly annotations: readonly Annotation[];
   readonly apps: ReadonlyMap<string, AppView>;
 }
@@ -32,6 +33,7 @@ export interface PodView {
 export interface ImageView {
   /** The bytes that were in the archive. */
   readonly manifest: Buffer;
+  /** Throws DamagedError as those of a pod. */
   readonly annotations: readonly Annotation[];
 }
 
@@ -50,6 +52,8 @@ export interface PodSource {
 }
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
+/** What is larger is given as it is, and not looked into: its parts could fill the heap, and images say what they are. */
+const MAX_PARSED_BYTES = 256 * 1024;
 /** How long an answer is given without a look, and when to look beside it. */
 const TRUST_MS = 1000;
 const LOOK_AGAIN_MS = 300;
@@ -74,6 +78,21 @@ function parseObject(file: string, bytes: Buffer): Fields {
   }
   if (!isObject(value)) throw damaged(file, 'it is not an object');
   return value;
+}
+
+/** Parsed at once, or, when it is too large for that, never: then asking for its parts throws DamagedError. */
+function lookInto<T>(file: string, bytes: Buffer, parse: (fields: Fields) => T): () => T {
+  if (bytes.length > MAX_PARSED_BYTES) {
+    const error = damaged(
+      file,
+      `${String(bytes.length)} bytes are too many to be looked into, at most ${String(MAX_PARSED_BYTES)}`,
+    );
+    return () => {
+      throw error;
+    };
+  }
+  const value = parse(parseObject(file, bytes));
+  return () => value;
 }
 
 function parseAnnotations(file: string, value: unknown): readonly Annotation[] {
@@ -150,12 +169,19 @@ function loadPod(
   const url = readSmall(path.join(dir, METADATA_FILE));
   const manifest = readSmall(file);
   if (url === undefined || manifest === undefined) return undefined;
-  const fields = parseObject(file, manifest);
-  const view = {
-    uuid,
-    manifest,
+  const parts = lookInto(file, manifest, (fields) => ({
     annotations: parseAnnotations(file, fields['annotations']),
     apps: parseApps(file, fields['apps']),
+  }));
+  const view: PodView = {
+    uuid,
+    manifest,
+    get annotations() {
+      return parts().annotations;
+    },
+    get apps() {
+      return parts().apps;
+    },
   };
   const token = url.toString('latin1').trimEnd().split('/').at(-1) ?? '';
   return { view, token, identity, seenAt, isLookedAt: false };
@@ -219,8 +245,15 @@ export function createPodSource(folders: PodFolders, now: () => number): PodSour
       const manifest = readSmall(path.join(dir, 'manifest'));
       const fields = readSmall(parsed);
       if (manifest === undefined || fields === undefined) return undefined;
-      const annotations = parseAnnotations(parsed, parseObject(parsed, fields)['annotations']);
-      const view = { manifest, annotations };
+      const annotations = lookInto(parsed, fields, ({ annotations: list }) =>
+        parseAnnotations(parsed, list),
+      );
+      const view: ImageView = {
+        manifest,
+        get annotations() {
+          return annotations();
+        },
+      };
       images.set(id, view, manifest.length * 2);
       return view;
     },

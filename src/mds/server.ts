@@ -21,6 +21,8 @@ export interface Limits {
   readonly requestMs: number;
   /** From the end of a request to the end of its answer: a caller that does not read. */
   readonly answerMs: number;
+  /** Of the larger answers to one pod that have not left yet; the first of them always may. */
+  readonly answerBytesPerPod: number;
   readonly keepAliveMs: number;
 }
 
@@ -33,6 +35,7 @@ export const LIMITS: Limits = {
   headMs: 5000,
   requestMs: 10_000,
   answerMs: 15_000,
+  answerBytesPerPod: 1024 * 1024,
   keepAliveMs: 5000,
 };
 
@@ -62,6 +65,8 @@ export interface MetadataServer {
 
 const SWEEP_MS = 1000;
 const LINGER_MS = 1000;
+/** Answers below it are not counted: the number of connections bounds them. */
+const SMALL_ANSWER = 16 * 1024;
 
 function reasonOf(status: number): string {
   const reasons: Readonly<Record<number, string>> = {
@@ -89,8 +94,9 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
   const { limits, log, now, elapsed } = ports;
   const counters: Counters = { requests: 0, connections: 0, byStatus: new Map() };
   const perCaller = new Map<string, number>();
-  /** When the answer that is on its way must have left; 0: none is. */
+  /** `answerBy`: when the answer that is on its way must have left; 0: none is. */
   const sockets = new Map<Socket, { answerBy: number }>();
+  const leavingTo = new Map<string, number>();
   let bodyBytes = 0;
 
   function count(status: number): void {
@@ -145,6 +151,20 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
       ...(keepAlive ? {} : { Connection: 'close' }),
     });
     response.end(body);
+  }
+
+  /** Whether a pod may have this answer too; then it counts until it has left, or the caller has. */
+  function mayLeave(pod: string, bytes: number, response: ServerResponse): boolean {
+    if (bytes < SMALL_ANSWER) return true;
+    const already = leavingTo.get(pod) ?? 0;
+    if (already > 0 && already + bytes > limits.answerBytesPerPod) return false;
+    leavingTo.set(pod, already + bytes);
+    response.once('close', () => {
+      const rest = (leavingTo.get(pod) ?? bytes) - bytes;
+      if (rest > 0) leavingTo.set(pod, rest);
+      else leavingTo.delete(pod);
+    });
+    return true;
   }
 
   /** The body, or why there is none; undefined when the caller went away. */
@@ -204,6 +224,9 @@ export function createMetadataServer(ports: ServerPorts): MetadataServer {
       answer = refuse(500, 'the metadata service has failed');
     }
     if (answer === undefined || socket.destroyed) return;
+    const pod = subject?.pod;
+    if (pod !== undefined && !mayLeave(pod, answer.body.length, response))
+      answer = refuse(503, 'earlier answers to this pod have not been read');
     const state = sockets.get(socket);
     if (state !== undefined) {
       state.answerBy = elapsed() + limits.answerMs;

@@ -366,6 +366,23 @@ describe.skipIf(pool === undefined)('the metadata service', () => {
     host.must('rm', uuid);
   });
 
+  it('ends at a signal, also when nobody reads its log any more', async () => {
+    await service.stop();
+    const child = spawn(process.execPath, [MDS], {
+      env: host.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let told = '';
+    child.stderr.on('data', (chunk: Buffer) => (told += chunk.toString()));
+    await until('the service listens', () => told.includes('listening on'));
+    const target = `http://127.0.0.1:${String(port)}/nobody/${'x'.repeat(300)}`;
+    for (let i = 0; i < 2000; i += 1) await (await fetch(target)).text();
+    const ended = new Promise((resolve) => child.once('exit', (...how) => resolve(how)));
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([null, 'SIGTERM']);
+    service = await start();
+  });
+
   it('is missed with a warning, and its pods find it when it is back', async () => {
     const [, before] = ask(['POST', '/acMetadata/v1/pod/hmac/sign', 'content=x']);
     expect(before?.status).toBe(200);

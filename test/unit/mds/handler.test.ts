@@ -255,6 +255,26 @@ describe('pods that change', () => {
     expect(ask(url('apps/web/annotations')).status).toBe(200);
   });
 
+  it('get what is too large to be looked into as it is, and no parts of it', () => {
+    const large = podManifest({ userLabels: { a: 'x'.repeat(300_000) } });
+    const file = path.join(store.pods, UUID, 'manifest');
+    rmSync(file);
+    writeFileSync(file, JSON.stringify(large));
+    expect(text(ask(url('pod/manifest')))).toBe(JSON.stringify(large));
+    expect(ask(url('pod/uuid')).status).toBe(200);
+    expect([ask(url('pod/annotations')).status, ask(url('apps/web/image/id')).status]).toEqual([
+      500, 500,
+    ]);
+    expect(complaints[0]).toContain(`${file}: `);
+    token = store.addPod(OTHER);
+    const annotations = [{ name: 'a', value: 'x'.repeat(300_000) }];
+    store.addImage(IMAGE, IMAGE_MANIFEST, JSON.stringify({ annotations }));
+    pods = createPodSource(store, () => clock);
+    expect(ask(url('apps/web/annotations')).status).toBe(500);
+    expect(ask(url('apps/web/image/manifest')).status).toBe(200);
+    store.addImage(IMAGE, IMAGE_MANIFEST);
+  });
+
   it('with an empty or foreign URL file let nobody in', () => {
     const file = path.join(store.pods, UUID, 'metadata-url');
     chmodSync(file, 0o600);

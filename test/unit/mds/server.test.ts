@@ -23,6 +23,7 @@ const limits: Limits = {
   headMs: 500,
   requestMs: 800,
   answerMs: 600,
+  answerBytesPerPod: 20_000_000,
   keepAliveMs: 300,
 };
 
@@ -36,6 +37,9 @@ function answer(head: Head): Outcome {
   const subject = { pod: undefined, path: head.target };
   if (head.target === '/echo')
     return { subject, answer: (body) => ({ status: 200, type: TEXT, body }) };
+  const [, pod] = /^\/(pod\d)$/.exec(head.target) ?? [];
+  if (pod !== undefined)
+    return { subject: { pod, path: head.target }, answer: { status: 200, type: TEXT, body: big } };
   if (head.target === '/big') return { subject, answer: { status: 200, type: TEXT, body: big } };
   if (head.target === '/throw') throw new Error('a defect');
   return { subject, answer: refuse(404, 'no') };
@@ -168,6 +172,32 @@ describe('the server', () => {
     await expect.poll(() => server.counters.connections).toBe(1);
     await expect.poll(() => server.counters.connections, { timeout: 5000 }).toBe(0);
     slow.socket.destroy();
+  });
+
+  it('holds one large answer for a pod that does not read, and has those of others', async () => {
+    big = Buffer.alloc(16 * 1024 * 1024);
+    const slow = call('GET /pod1 HTTP/1.1\r\nHost: x\r\n\r\n');
+    slow.socket.pause();
+    await expect.poll(() => lines.length).toBe(1);
+    const more = await call(get('/pod1')).end;
+    expect([statusOf(more), bodyOf(more)]).toEqual([
+      503,
+      'earlier answers to this pod have not been read\n',
+    ]);
+    expect(statusOf(await call(get('/pod2')).end)).toBe(200);
+    slow.socket.destroy();
+    await expect.poll(async () => statusOf(await call(get('/pod1')).end)).toBe(200);
+    // What was read, and what waited behind another answer when the caller went, counts no more.
+    big = Buffer.alloc(9_000_000);
+    const before = lines.length;
+    const kept = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const both = call(kept('/big') + kept('/pod1'));
+    both.socket.pause();
+    await expect.poll(() => lines.length).toBe(before + 2);
+    both.socket.destroy();
+    await expect.poll(() => server.counters.connections).toBe(0);
+    const texts = await Promise.all([call(get('/pod1')).end, call(get('/pod1')).end]);
+    expect(texts.map(statusOf)).toEqual([200, 200]);
   });
 
   it('closes connections that say nothing', async () => {
