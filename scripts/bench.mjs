@@ -447,7 +447,7 @@ function benchFleet() {
   for (let i = 0; i < count; i += 1)
     must(jetpack('run', '-d', 'busybox', '--', 'sleep', '1000'), { env: conf_env });
   spawnSync('/bin/sync');
-  spawnSync('/bin/sleep', ['6']);
+  spawnSync('/bin/sleep', ['36']);
   const pods = JSON.parse(must(jetpack('list', '--json'), { env: conf_env }));
   const memory = pods.map((pod) => smaps(pod.supervisorPid, 'Pss') + smaps(pod.initPid, 'Pss'));
   row(
