@@ -6,16 +6,7 @@
  * because the lease is no longer answered.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf, ImageError, JetpackError, ZfsError } from '../errors.ts';
@@ -26,6 +17,7 @@ import {
   type ArchiveSummary,
   readArchive,
 } from '../formats/tar/archive.ts';
+import { makeFolder } from '../host/exact-mode.ts';
 import { takeLease } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
@@ -125,7 +117,7 @@ async function unpack(
   undo.push(`remove ${aside}`, () => {
     rmSync(aside, { recursive: true, force: true });
   });
-  mkdirSync(aside, { mode: 0o755 });
+  makeFolder(aside, 0o755);
 
   const written = await writeTree(ports, request, root, path.join(aside, FILES.tree));
   const { manifest, warnings } = parseImageManifest(written.manifestBytes);

@@ -6,6 +6,7 @@
 import {
   closeSync,
   existsSync,
+  fchmodSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -174,6 +175,8 @@ export function writeDurably(file: string, content: string | Uint8Array, mode: n
   try {
     const data = typeof content === 'string' ? Buffer.from(content) : content;
     for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
+    // The metadata service reads some of them, whatever the umask of the caller is.
+    fchmodSync(fd, mode);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

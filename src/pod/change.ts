@@ -3,18 +3,11 @@
  * their folder is the point of no return, and whoever comes after a crash finishes what it finds. So a pod is the old one
  * or the new one, whatever is killed when. Changes of one pod come one after the other, by a lock.
  */
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf } from '../errors.ts';
+import { writeNewFile } from '../host/exact-mode.ts';
 import type { Layout } from '../host/layout.ts';
 import { withLock } from '../host/lock.ts';
 import type { PodManifest } from '../schema/pod-manifest.ts';
@@ -53,11 +46,8 @@ export function replaceFiles(podDir: string, files: PodFiles, groupId: number | 
   const aside = path.join(podDir, UNFINISHED);
   rmSync(aside, { recursive: true, force: true });
   mkdirSync(aside, { mode: 0o700 });
-  const write = (name: (typeof FILES)[number], content: string | Buffer, mode: number) => {
-    const file = path.join(aside, name);
-    writeFileSync(file, content, { mode, flag: 'wx' });
-    if (groupId !== undefined && mode === 0o440) chownSync(file, 0, groupId);
-  };
+  const write = (name: (typeof FILES)[number], content: string | Buffer, mode: number) =>
+    writeNewFile(path.join(aside, name), content, mode, mode === 0o440 ? groupId : undefined);
   write('plan', files.plan, 0o400);
   write('manifest', `${JSON.stringify(files.manifest)}\n`, 0o440);
   write('meta.json', `${JSON.stringify(files.meta)}\n`, 0o440);

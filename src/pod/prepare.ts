@@ -2,10 +2,11 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
-import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { PodError } from '../errors.ts';
+import { makeFolder, writeNewFile } from '../host/exact-mode.ts';
 import type { Layout } from '../host/layout.ts';
 import { takeLease } from '../host/lease.ts';
 import { createUuid } from '../host/uuid.ts';
@@ -118,11 +119,8 @@ function fileSteps(
   hostFiles: readonly HostFile[],
 ): readonly Step[] {
   const dir = ports.layout.dir.pod(uuid);
-  const write = (name: string, content: string | Buffer, mode: number) => {
-    const file = path.join(dir, name);
-    writeFileSync(file, content, { mode, flag: 'wx' });
-    if (ports.groupId !== undefined && mode === 0o440) chownSync(file, 0, ports.groupId);
-  };
+  const write = (name: string, content: string | Buffer, mode: number) =>
+    writeNewFile(path.join(dir, name), content, mode, mode === 0o440 ? ports.groupId : undefined);
   return [
     {
       title: `write ${dir}/{manifest,meta.json,${METADATA_FILE},plan}`,
@@ -221,9 +219,8 @@ export async function planPrepare(
     {
       title: `mkdir ${dir}`,
       run: () => {
-        mkdirSync(dir, { mode: 0o710 });
         // The metadata service looks up files of it by their names; it need not list them.
-        if (ports.groupId !== undefined) chownSync(dir, 0, ports.groupId);
+        makeFolder(dir, 0o710, ports.groupId);
       },
       undo: () => rmSync(dir, { recursive: true, force: true }),
     },

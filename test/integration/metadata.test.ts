@@ -19,6 +19,7 @@ import { testPool } from '../support/environment.ts';
 import { JetpackHost, makeAci, PROJECT, until } from '../support/jetpack-host.ts';
 
 const pool = testPool();
+const MAIN = path.join(PROJECT, 'dist', 'main.cjs');
 const MDS = path.join(PROJECT, 'dist', 'mds.cjs');
 const TEXT = 'text/plain; charset=us-ascii';
 
@@ -297,6 +298,40 @@ describe.skipIf(pool === undefined)('the metadata service', () => {
     const found = findings.findings.find(({ what }) => what === 'metadata service');
     expect(found?.value).toContain(`answers at 127.0.0.1:${String(port)}`);
     expect(found?.lack).toBeUndefined();
+  });
+
+  it('answers for pods and images that were made with a narrow umask', () => {
+    const narrow = (...words: readonly string[]) =>
+      spawnSync(
+        '/bin/sh',
+        ['-c', 'umask 077 && exec "$@"', 'sh', process.execPath, MAIN, ...words],
+        { encoding: 'utf8', env: host.env },
+      );
+    const manifest = {
+      ...(JSON.parse(host.must('image', 'manifest', 'app')) as object),
+      name: 'narrow',
+    };
+    const file = makeAci(host, manifest, (rootfs) => {
+      copyFileSync(path.join(PROJECT, 'shim/build/http'), path.join(rootfs, 'http'));
+    });
+    expect(narrow('import', '--insecure-options=image', file).status).toBe(0);
+    const paths = [
+      'pod/uuid',
+      'pod/manifest',
+      'apps/narrow/image/manifest',
+      'apps/narrow/annotations',
+    ];
+    const done = narrow(
+      'run',
+      '--rm',
+      'narrow',
+      '--',
+      ...paths.flatMap((rest) => ['GET', `/acMetadata/v1/${rest}`, '-']),
+    );
+    // The first is of its pre-start.
+    expect(parseAnswers(done.stdout).map(({ status }) => status)).toEqual([
+      200, 200, 200, 200, 200,
+    ]);
   });
 
   it('survives pods that vanish and manifests that are damaged', async () => {
