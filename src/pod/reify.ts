@@ -8,6 +8,7 @@ import { PodError, type PodErrorCode } from '../errors.ts';
 import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
+import { rightsOfImage } from './image-rights.ts';
 import { STOP_SIGNAL } from './app-annotations.ts';
 import { isMutable } from './mutable.ts';
 import { NOTIFY } from './services.ts';
@@ -226,6 +227,13 @@ export function reify(draft: DraftPod): Reified {
     if (image === undefined) throw new Error(`no image was found for app ${podApp.name}`);
     checkImage(podApp, image, at, faults);
     const app = reifyApp(podApp, image, at, faults);
+    const rights = rightsOfImage(image.manifest.app, app);
+    if (rights.length > 0) {
+      faults.warn(
+        `${at}.image`,
+        `app ${podApp.name}: its image, not you, asks for what apps do not have by default: ${rights.join(', ')}`,
+      );
+    }
     const { name, labels } = image.manifest;
     return {
       ...podApp,
