@@ -45,6 +45,13 @@ function readManifestFile(file: string): Buffer {
 /** The words by which the store finds the image: an id beats a name. */
 function referenceOf({ image }: DraftPodApp): string {
   if (image.id !== undefined) return image.id;
+  const split = (image.labels ?? []).find(({ value }) => value.includes(','));
+  if (split !== undefined) {
+    // The words of a reference have commas between them: it would name another image.
+    throw new PodError('POD_INVALID', `no image can be found by ${split.name}=${split.value}`, {
+      remedies: ['name the image by its id'],
+    });
+  }
   const labels = (image.labels ?? []).map(({ name, value }) => `,${name}=${value}`);
   return `${String(image.name)}${labels.join('')}`;
 }

@@ -1,6 +1,6 @@
 /** How an error is shown, and the exit status that goes with it. */
 import { EXIT, JetpackError } from '../errors.ts';
-import { tell } from './output.ts';
+import { printable, tell } from './output.ts';
 
 interface ShowOptions {
   readonly json: boolean;
@@ -54,12 +54,13 @@ export function showError(error: Error, { json, debug, failureExit }: ShowOption
   }
   if (json) tell(JSON.stringify({ error: fields }));
   else {
-    const [first, ...rest] = fields.message.split('\n');
+    // Messages have words of manifests and archives in them.
+    const [first, ...rest] = fields.message.split('\n').map(printable);
     tell(
       [
         `jetpack: ${first ?? ''}`,
         ...rest.map((line) => `  ${line}`),
-        ...fields.remedies.map((line) => `  try: ${line}`),
+        ...fields.remedies.map((line) => `  try: ${printable(line)}`),
       ].join('\n'),
     );
   }

@@ -72,6 +72,12 @@ describe('the program', () => {
     });
   });
 
+  it('shows in an error nothing that a terminal would obey', () => {
+    const { stderr } = jetpack('list', '--config', `${dir}/\u001b[31mred\u009b0m\u0007\u007f`);
+    expect(stderr).toContain('/\\x1b[31mred\\x9b0m\\x07\\x7f');
+    expect(stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+  });
+
   it('lists its commands when there is no word, and for --help', () => {
     const { status, stdout } = jetpack();
     expect(status).toBe(0);
