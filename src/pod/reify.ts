@@ -205,7 +205,8 @@ function checkPorts(manifest: PodManifest, faults: Faults): void {
     }
   }
   for (const [i, port] of (manifest.ports ?? []).entries()) {
-    if (owners.has(port.name)) continue;
+    // One that says itself where it leads in the pod needs no app that does.
+    if (owners.has(port.name) || typeof port.podPort === 'object') continue;
     faults.refuse(
       'POD_INVALID',
       `ports[${String(i)}].name`,

@@ -225,7 +225,13 @@ export const Port = appcObject({
   name: AcName,
   protocol: z.string().check(z.minLength(1)),
   port: portNumber,
-  count: z.optional(z.int().check(z.minimum(1))),
+  // Go writes 0 for a count that nobody gave, and reads it as 1.
+  count: z.optional(
+    z.pipe(
+      z.int().check(z.minimum(0)),
+      z.transform((count) => (count === 0 ? 1 : count)),
+    ),
+  ),
   socketActivated: z.optional(z.boolean()),
 }).check(
   z.superRefine((port, context) => {
@@ -494,10 +500,32 @@ export interface ParseOptions {
   readonly strict?: boolean;
 }
 
+/** Deeper than anybody writes; what writes it out again goes down by calling itself. */
+const MAX_DEPTH = 500;
+
+/** Whether brackets are nested too deeply; those in strings do not count. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const character = text[i];
+    if (character === '"') inString = !inString;
+    else if (inString) i += character === '\\' ? 1 : 0;
+    else if (character === '[' || character === '{') depth += 1;
+    else if (character === ']' || character === '}') depth -= 1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
+}
+
 /** A document as text or as a value already; ManifestError where the text is no JSON. */
 export function readJson(what: string, input: unknown): unknown {
   const text = input instanceof Uint8Array ? decodeUtf8(what, input) : input;
   if (typeof text !== 'string') return text;
+  if (isTooDeep(text)) {
+    const message = `it is nested more than ${String(MAX_DEPTH)} deep`;
+    throw new ManifestError(what, [{ path: '', message }]);
+  }
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {

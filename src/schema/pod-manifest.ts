@@ -20,6 +20,7 @@ import {
   Labels,
   laxNameProblems,
   parseBySchema,
+  Port,
   type ParseOptions,
   uniqueBy,
   UserTexts,
@@ -111,7 +112,10 @@ export const PodPort = appcObject({
   name: AcName,
   hostPort: z.int().check(z.minimum(1), z.maximum(65535)),
   hostIP: z.optional(z.union([z.ipv4(), z.ipv6()], 'must be an address like 127.0.0.1')),
-  podPort: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
+  // The library of appc has a whole port here, the commands of others a number.
+  podPort: z.optional(
+    z.union([z.int().check(z.minimum(1), z.maximum(65535)), Port], 'must be a port, or its number'),
+  ),
 });
 export type PodPort = z.infer<typeof PodPort>;
 

@@ -35,6 +35,35 @@ describe('a pod manifest', () => {
     expect(parsePodManifest(JSON.stringify(WHOLE_POD_MANIFEST)).warnings).toEqual([]);
   });
 
+  it('is taken as the library of appc writes it', () => {
+    const port = { name: 'http', protocol: 'tcp', port: 80, count: 0, socketActivated: false };
+    const { manifest, warnings } = parsePodManifest({
+      ...withApp({ ports: [port] }),
+      volumes: null,
+      isolators: null,
+      annotations: null,
+      ports: [
+        { name: 'http', hostPort: 80 },
+        { name: 'more', hostPort: 81, podPort: { ...port, name: 'more' } },
+      ],
+    });
+    expect(warnings).toEqual([]);
+    expect(manifest.apps[0]?.app?.ports?.[0]?.count).toBe(1);
+    expect(manifest.ports?.[1]?.podPort).toMatchObject({ port: 80, count: 1 });
+    expect(problemsOf({ ...minimal, ports: [{ name: 'x', hostPort: 1, podPort: '80' }] })).toEqual([
+      'ports[0].podPort: must be a port, or its number',
+    ]);
+  });
+
+  it('is not nested deeper than it could be written out again', () => {
+    const nested = (depth: number) =>
+      JSON.stringify(minimal).replace(/}$/, `,"x":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+    expect(parsePodManifest(nested(400)).warnings).toHaveLength(1);
+    expect(problemsOf(nested(200_000))).toEqual([': it is nested more than 500 deep']);
+    const brackets = { ...minimal, userLabels: { a: '[\\"[{'.repeat(1000) } };
+    expect(problemsOf(JSON.stringify(brackets))).toEqual([]);
+  });
+
   it('names images in several ways before it is reified, and by their id after', () => {
     for (const image of [{ id }, { id: 'sha512-ab' }, { name: 'x' }])
       expect(problemsOf({ ...minimal, apps: [{ name: 'a', image }] })).toEqual([]);
