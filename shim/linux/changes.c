@@ -227,7 +227,11 @@ void changes_forgotten(unsigned app) {
     memcpy(error, own.pod.apps[app].error, sizeof error);
     if (error[0] != '\0')
         (void)pod_write_app(&own.pod, app);
+    int exit = own.pod.apps[app].exit;
     drop(app);
+    /* One that went away while it was built has neither run nor ended; they wait all the same. */
+    control_app_exited(app, exit);
+    control_app_idle(app, exit);
     control_app_forgotten(app, error);
 }
 

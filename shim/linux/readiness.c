@@ -88,12 +88,14 @@ static void check(void) {
     control_pod_ready();
 }
 
-static void app_ready(unsigned app) {
+/* False: it is already. */
+static bool app_ready(unsigned app) {
     struct app_run *run = &pod->apps[app];
     if (run->ready.tv_sec != 0)
-        return;
+        return false;
     clock_gettime(CLOCK_REALTIME, &run->ready);
     changed = true;
+    return true;
 }
 
 void readiness_look(void) {
@@ -102,7 +104,7 @@ void readiness_look(void) {
 
 void readiness_app_started(unsigned app) {
     if (!pod->plan->apps[app]->notify)
-        app_ready(app);
+        (void)app_ready(app);
 }
 
 void readiness_app_over(unsigned app) {
@@ -161,10 +163,9 @@ static bool hear(void) {
         return true;
     if (w.has_text && said != NULL)
         *said = w;
-    if (w.ready) {
-        app_ready(w.app);
+    /* Once: an app that says so without end does not write to the host's disk as often. */
+    if (w.ready && app_ready(w.app))
         (void)pod_write_app(pod, w.app);
-    }
     if (w.stopping && pod->plan->app_count == 1 && !pod->plan->changeable)
         readiness_stopping();
     return true;

@@ -369,6 +369,8 @@ COLD static void stop(int grace_ms) {
     long long until = poller_now() + grace_ms;
     if (!stopping || until < grace_until)
         grace_until = until;
+    if (turn_until > grace_until) /* a share of more time than there is now */
+        turn_until = poller_now();
     stopping = settled = true;
     for (unsigned i = 0; i < self->plan->app_count; i++) {
         const struct task *t = &tasks[i];

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -84,6 +84,24 @@ describe.skipIf(pool === undefined)('a pod under a service manager', () => {
     const status = host.json('status', '--wait-ready', uuid) as Status;
     expect(status.readyAt).toEqual(expect.any(String));
     expect(status.apps[0]?.readyAt).toEqual(expect.any(String));
+    host.must('rm', '--force', uuid);
+  });
+
+  it('is ready once, however often its app says so', async () => {
+    const uuid = host.must(
+      'run',
+      '-d',
+      'notifying',
+      '--',
+      ...['--notify', 'READY=1', '--sleep', '1', '--notify', 'READY=1', '--stdout', 'told twice'],
+      ...['--sleep', '100'],
+    );
+    host.must('status', '--wait-ready=20s', uuid);
+    const file = path.join(host.mountpoint, 'pods', uuid, 'status', 'notifying');
+    const first = statSync(file).ino;
+    await until('it has told twice', () => host.must('logs', uuid).includes('told twice'));
+    host.must('status', uuid);
+    expect(statSync(file).ino, 'the status is not written again').toBe(first);
     host.must('rm', '--force', uuid);
   });
 

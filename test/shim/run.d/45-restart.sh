@@ -158,3 +158,12 @@ waiter=$!
 sleep 0.1
 is "a shorter grace replaces a longer one" "$(ctl r 'stop 300' | tail -n 1 | cut -c 1-5)" exit=
 wait $waiter
+
+"$SHIM" run --detach "$(THIRD='trap "" TERM; echo runs >>/said; while :; do sleep 1; done' three)" >/dev/null
+until_true lines said 3
+ctl r 'stop 86400000' >/dev/null &
+waiter=$!
+sleep 0.3
+ctl r 'stop 3000' >/dev/null
+is "and the others still have their turns in it" "$(order)" 'two ends,two is over,one ends,one is over,three is over,'
+wait $waiter

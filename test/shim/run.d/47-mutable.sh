@@ -103,6 +103,28 @@ until_true none_left
 is "with whatever it left" "$(in_space)" 0
 is "and is not listed any more" "$(ctl status | grep -c '^app=one')" 0
 is "its namespace is gone from init" "$(ls -l "/proc/$(init)/fd" | grep -c 'mnt:')" 1
+
+# Whoever waits for an app that goes away before it runs is told. Init stands still until all have
+# asked, so the stop comes while the app is built.
+kill -STOP "$(init)"
+timeout 10 "$PROBE" ctl "$WORK/pods/m" 'app-start one' >"$WORK/start.said" &
+starter=$!
+until_true state_is one created
+timeout 10 "$PROBE" ctl "$WORK/pods/m" 'app-stop 1000 one' >"$WORK/stop.said" &
+stopper=$!
+timeout 10 "$PROBE" ctl "$WORK/pods/m" 'attach one' >"$WORK/attach.said" &
+watcher=$!
+sleep 0.3
+kill -CONT "$(init)"
+wait "$starter"
+wait "$stopper"
+is "a stop of an app that is being built is answered" "$? $(cat "$WORK/stop.said")" '0 ok
+exit=0'
+wait "$watcher"
+is "and an attached client is let go" $? 0
+is "its start is answered, too" "$(cat "$WORK/start.said")" 'error the app was stopped'
+is "nothing of it is left" "$(ctl status | grep -c '^app=one')" 0
+
 fds=$(ls "/proc/$sup/fd" | wc -l)
 maps=$(wc -l <"/proc/$sup/maps")
 ifds=$(ls "/proc/$(init)/fd" | wc -l)

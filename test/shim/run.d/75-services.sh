@@ -35,6 +35,7 @@ MORE=notifies
 until_true in_log up
 is "until it says so the pod is not ready" "$(ready_of)" ''
 is "a client that waits is told then" "$(ctl wait-ready)" ready
+until_true in_log told
 ok "which is when the app said it" in_log told
 ctl 'stop 100' >/dev/null
 
