@@ -102,16 +102,24 @@ export async function startApp(podDir: string, app: string): Promise<boolean> {
   return true;
 }
 
-/** Its exit status; undefined when the pod does not run. */
+/** Its exit status; undefined when there is nothing to stop. */
 export async function stopApp(
   podDir: string,
   app: string,
   graceMs: number,
 ): Promise<Ending | undefined> {
   const answer = await request(podDir, `app-stop ${String(graceMs)} ${app}`, graceMs + END_MS);
-  if (answer === undefined) return undefined;
+  if (answer === undefined || /^error (no such app|the app does not run)$/m.test(answer))
+    return undefined;
   refuse(answer, `stop app ${app}`);
   return parseEnding(answer);
+}
+
+/** Whether an app of a mutable pod was asked to start and does not run yet: it is built, or its pre-start handler runs. */
+export async function isStarting(podDir: string, app: string): Promise<boolean> {
+  const answer = await request(podDir, 'status', 10_000);
+  // The supervisor lists no app that was never asked to start.
+  return answer?.includes(`\napp=${app}\nstate=created\n`) === true;
 }
 
 export type Forgotten = 'forgotten' | 'unknown' | 'runs' | 'pod-does-not-run';

@@ -7,7 +7,7 @@ import { createUuid } from '../host/uuid.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 import { replaceFiles, withPodLock } from './change.ts';
 import { openForChange } from './changeable.ts';
-import { forgetApp, stopApp } from './control.ts';
+import { forgetApp, isStarting, stopApp } from './control.ts';
 import type { DestroyPorts } from './destroy.ts';
 import { withoutApp } from './plan-groups.ts';
 import { readPodStatus, type Pod } from './store.ts';
@@ -71,9 +71,11 @@ export async function removeApp(
       });
     }
     const state = readPodStatus(now.pod).apps.find((candidate) => candidate.name === name)?.state;
-    if (state === 'running' || state === 'waiting') {
+    const starting = state === 'created' && (await isStarting(now.pod.dir, name));
+    if (state === 'running' || state === 'waiting' || starting) {
       if (graceMs === undefined) {
-        throw new PodError('POD_WRONG_STATE', `app ${name} of pod ${uuid} is ${state}`, {
+        const what = starting ? 'about to start' : state;
+        throw new PodError('POD_WRONG_STATE', `app ${name} of pod ${uuid} is ${what}`, {
           remedies: [`jetpack app stop ${uuid}:${name}`, `jetpack app rm --force ${uuid}:${name}`],
         });
       }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { testPool } from '../support/environment.ts';
 import {
   JetpackHost,
+  makeAci,
   makeBusyboxAci,
   PROJECT,
   until,
@@ -144,6 +145,54 @@ describe.skipIf(pool === undefined)('a mutable pod', () => {
     expect(app('on', 'other')).toMatchObject({ state: 'exited' });
     // Of an app that does not run nothing is wanted.
     host.must('app', 'stop', 'on:other');
+  });
+
+  it('an app whose pre-start handler runs is stopped, and is not removed without --force', async () => {
+    const file = makeAci(
+      host,
+      {
+        acKind: 'ImageManifest',
+        acVersion: '0.8.11',
+        name: 'slow',
+        labels: [
+          { name: 'os', value: 'linux' },
+          { name: 'arch', value: process.arch === 'arm64' ? 'aarch64' : 'amd64' },
+        ],
+        app: {
+          exec: ['/payload', '--sleep', '100'],
+          user: '0',
+          group: '0',
+          eventHandlers: [{ name: 'pre-start', exec: ['/payload', '--sleep', '100'] }],
+        },
+      },
+      (rootfs) => {
+        copyFileSync(path.join(PROJECT, 'shim/build/payload'), path.join(rootfs, 'payload'));
+      },
+    );
+    host.must('import', '--insecure-options=image', file);
+    host.must('run', '-d', '--mutable', '--name=wait');
+    host.must('app', 'add', 'wait', 'slow', '--name=slow');
+    // Of this pod: those below its init.
+    const handled = () => {
+      const init = String(status('wait').initPid);
+      const children = readFileSync(`/proc/${init}/task/${init}/children`, 'utf8');
+      return children.split(' ').filter((pid) => pid !== '').length;
+    };
+    for (const end of ['stop', 'rm'] as const) {
+      const starting = host.start(['app', 'start', 'wait:slow'], 'ignore');
+      const over = new Promise((resolve) => starting.once('close', resolve));
+      await until('the handler runs', () => handled() === 1);
+      const refused = host.jetpack(['app', 'rm', 'wait:slow']);
+      expect(refused.status, 'app rm without --force').toBe(1);
+      expect(refused.stderr).toContain('is about to start');
+      expect(handled(), 'processes after a refused app rm').toBe(1);
+      if (end === 'stop') host.must('app', 'stop', 'wait:slow');
+      else host.must('app', 'rm', '--force', 'wait:slow');
+      expect(handled(), `processes after app ${end}`).toBe(0);
+      expect(await over, 'the start').toBe(1);
+    }
+    host.must('rm', '--force', 'wait');
+    host.must('image', 'rm', 'slow');
   });
 
   it('an app leaves with its files, its log and what it left running; its volumes stay', async () => {

@@ -7,7 +7,6 @@ import { podWords } from '../../cli/pod-words.ts';
 import { forEach } from '../../cli/several.ts';
 import { getSettledApp } from '../../pod/change.ts';
 import { stopApp } from '../../pod/control.ts';
-import { readPodStatus } from '../../pod/store.ts';
 
 export default class AppStop extends BaseCommand {
   static override summary = 'Stop apps of mutable pods, and leave the pods running';
@@ -36,8 +35,7 @@ export default class AppStop extends BaseCommand {
     const stopped: string[] = [];
     await forEach(podWords(argv, 'app'), flags, async (reference) => {
       const { pod, app } = await getSettledApp(layout, reference);
-      const state = readPodStatus(pod).apps.find(({ name }) => name === app)?.state;
-      if (state === 'running' || state === 'waiting') await stopApp(pod.dir, app, graceMs);
+      await stopApp(pod.dir, app, graceMs);
       stopped.push(`${pod.uuid}:${app}`);
     });
     if (flags.json) printJson({ stopped });
