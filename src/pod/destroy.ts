@@ -5,6 +5,7 @@ import path from 'node:path';
 import { PodError, ZfsError } from '../errors.ts';
 import type { Layout } from '../host/layout.ts';
 import type { Zfs } from '../zfs/zfs.ts';
+import { withPodLock } from './change.ts';
 import { stopPod } from './control.ts';
 import { isGone, type Marker } from './model.ts';
 import { releaseName } from './names.ts';
@@ -93,7 +94,10 @@ export async function destroyPod(ports: DestroyPorts, pod: Pod): Promise<void> {
       },
     );
   }
-  await destroyDatasets(ports, pod.uuid);
+  const destroy = () => destroyDatasets(ports, pod.uuid);
+  // Of a mutable pod. A change that has begun is waited for; none begins from now on.
+  if (pod.meta?.hostFiles !== undefined) await withPodLock(layout, pod.uuid, destroy);
+  else await destroy();
   removeEmptyFolder(layout.dir.rootfs(pod.uuid));
   const name = pod.meta?.name;
   if (name !== undefined) releaseName(layout, name, pod.uuid);

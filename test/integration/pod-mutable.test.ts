@@ -5,6 +5,7 @@ import process from 'node:process';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { withLock } from '../../src/host/lock.ts';
 import { testPool } from '../support/environment.ts';
 import {
   JetpackHost,
@@ -193,6 +194,28 @@ describe.skipIf(pool === undefined)('a mutable pod', () => {
     }
     host.must('rm', '--force', 'wait');
     host.must('image', 'rm', 'slow');
+  });
+
+  it('is removed when the change that is under way is done', async () => {
+    const uuid = host.must('run', '-d', '--mutable', '--name=busy');
+    let removed = false;
+    let done: Promise<unknown> = Promise.resolve();
+    await withLock(path.join(host.mountpoint, 'locks'), `pod-${uuid}`, async () => {
+      const removal = host.start(['rm', '--force', 'busy'], 'ignore');
+      done = new Promise((resolve) =>
+        removal.once('close', (code) => {
+          removed = true;
+          resolve(code);
+        }),
+      );
+      await until('the pod is taken out of life', () =>
+        existsSync(path.join(host.mountpoint, 'pods', uuid, 'deleting')),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      expect(removed, 'removed while a change is under way').toBe(false);
+    });
+    expect(await done).toBe(0);
+    expect(host.jetpack(['app', 'list', uuid]).status).toBe(1);
   });
 
   it('an app leaves with its files, its log and what it left running; its volumes stay', async () => {
