@@ -98,7 +98,13 @@ export function createContext(options: GlobalOptions): Context {
     shim: path.join(config()['path.libexec'], 'jetpack-shim'),
   }));
   const layout = lazy(() => createLayout(rootDatasetOf(config()), config()['root.mountpoint']));
-  const zfsBy = (run: Run) => createZfs({ run, zfs: tools().zfs, zpool: tools().zpool });
+  const zfsBy = (run: Run) =>
+    createZfs({
+      run,
+      zfs: tools().zfs,
+      zpool: tools().zpool,
+      setfattr: '/usr/bin/setfattr',
+    });
   const zfs = lazy(() => zfsBy(options.blocking === true ? childExec.runSync : childExec.run));
   const runtime = lazy(
     () =>

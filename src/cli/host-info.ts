@@ -37,7 +37,9 @@ async function attempt(what: string, look: () => Promise<Finding> | Finding): Pr
 async function zfsFindings({ zfs, layout }: Context): Promise<readonly Finding[]> {
   const features = await zfs.features(layout.dataset.root);
   const lacks = (what: string, has: boolean | undefined, cost: string): Finding =>
-    has === true ? { what, value: 'yes' } : { what, value: 'no', lack: { fatal: false, cost } };
+    has === true
+      ? { what, value: 'yes' }
+      : { what, value: has === undefined ? 'not known' : 'no', lack: { fatal: false, cost } };
   return [
     { what: 'zfs', value: features.mounting === 'kernel' ? 'OpenZFS in the kernel' : 'zfs-fuse' },
     lacks('zfs: lz4', features.lz4, 'images and pods take more space'),

@@ -1,7 +1,8 @@
 /** What the ZFS at hand can do: asked from its own usage texts, and tried where a pool may be older than its software. */
 import { randomUUID } from 'node:crypto';
 
-import type { Run } from '../exec/exec.ts';
+import { HostError } from '../errors.ts';
+import type { Argv, Run, RunResult } from '../exec/exec.ts';
 import { createArgv, getArgv } from './argv.ts';
 import { codeOf, wordsOf, zfsFailure } from './failure.ts';
 import { parseGet, parseUsage } from './parse.ts';
@@ -67,6 +68,16 @@ async function canCreate(
   throw failure;
 }
 
+/** Undefined without the program. */
+async function runIfThere(run: Run, argv: Argv): Promise<RunResult | undefined> {
+  try {
+    return await run(argv);
+  } catch (error) {
+    if (error instanceof HostError && error.code === 'TOOL_MISSING') return undefined;
+    throw error;
+  }
+}
+
 /** Sets an attribute on the folder where `scratch` is mounted, and takes it away again. */
 async function keepsXattrs(
   { run, zfs, setfattr }: Probe,
@@ -77,8 +88,8 @@ async function keepsXattrs(
   const { mounted, mountpoint } = parseGet(stdout);
   if (mounted !== 'yes' || mountpoint === undefined) return undefined;
   const attribute = 'user.jetpack.probe';
-  const set = await run([setfattr, '-n', attribute, '-v', '1', mountpoint]);
-  if (set.status !== 0) return false;
+  const set = await runIfThere(run, [setfattr, '-n', attribute, '-v', '1', mountpoint]);
+  if (set?.status !== 0) return set === undefined ? undefined : false;
   await run([setfattr, '-x', attribute, mountpoint]);
   return true;
 }

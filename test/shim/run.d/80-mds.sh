@@ -57,8 +57,14 @@ wait $busy 2>/dev/null
     --data "$WORK/mds/data" -- "$WORK/mds/bin/http" --serve 18413 x >"$WORK/outside.out" 2>&1 &
 mds=$!
 until_true grep -q "ready\|listen" "$WORK/outside.out"
-has "a service cannot even listen on another port, where the kernel has Landlock" "$(cat "$WORK/outside.out")" \
-    "$([ "$(uname -r | cut -d. -f1)" -ge 6 ] && echo "Permission denied")"
+# The kernel of User-Mode Linux is built without.
+case $(uname -r) in
+*uml*) ;;
+*)
+    has "a service cannot even listen on another port, where the kernel has Landlock" "$(cat "$WORK/outside.out")" \
+        "$([ "$(uname -r | cut -d. -f1)" -ge 6 ] && echo "Permission denied")"
+    ;;
+esac
 kill $mds 2>/dev/null
 wait $mds 2>/dev/null
 "$SHIM" mds --uid 12345 --gid 23456 --port $PORT --listen 127.0.0.1 --program "$(dirname "$(command -v busybox)")" \
