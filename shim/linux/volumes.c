@@ -97,7 +97,10 @@ static struct place find_place(int root, const struct plan_mount *m, bool folder
     struct stat st;
     uint64_t resolve = resolve_of(m->target);
     struct place p = {.onto = target_open(root, m->target, resolve), .note = STEP_NONE};
-    if (p.onto >= 0 && folder && fstat(p.onto, &st) == 0 && !S_ISDIR(st.st_mode)) {
+    bool in_the_way = p.onto >= 0 && folder && fstat(p.onto, &st) == 0 && !S_ISDIR(st.st_mode);
+    /* An image may have /etc/hostname as a link to what /proc says of it. */
+    bool across = p.onto == -EXDEV && !folder;
+    if (in_the_way || across) {
         fd_close(&p.onto);
         int r = remove_file(root, m->target);
         p.onto = r < 0 ? r : -ENOENT;

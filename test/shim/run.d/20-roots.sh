@@ -93,6 +93,13 @@ for name in file sub/new; do
     is "so is one that a link leads into another volume, $name" $? 125
 done
 is "where nothing is taken away or made" "$(cat "$WORK/vol/file")$(ls "$WORK/vol/sub")" inside
+for to in /proc/self/status /dev/null /proc/sys/kernel/hostname; do
+    ln -sfn $to "$WORK/root/etc/across"
+    volumes() { rec mount bind "$WORK/vol/file" /etc/across ro; }
+    is "a file takes the place of a link to $to" \
+        "$("$SHIM" run "$(plan_of b cat /etc/across)" 2>&1 | sort | tr '\n' ' ' | grep -c '^inside .*takes the place of .*/etc/across')" 1
+    rm -f "$WORK/root/etc/across"
+done
 volumes() { rec mount bind "$WORK/vol" /dev/shm -; }
 is "/dev/shm is a target that says so itself" "$("$SHIM" run "$(plan_of b cat /dev/shm/file)" 2>/dev/null)" inside
 rm -rf "$WORK/root/etc/across" "$WORK/root/data"
