@@ -12,6 +12,20 @@ import {
 /** Far more than any plan can hold. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
+/** How long to wait for standard input that others have made non-blocking. */
+const AGAIN_MS = 20;
+
+function readSome(fd: number, chunk: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(fd, chunk);
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, AGAIN_MS);
+    }
+  }
+}
+
 function readWhole(file: string): Buffer {
   const fd = file === '-' ? 0 : openSync(file, 'r');
   try {
@@ -19,7 +33,7 @@ function readWhole(file: string): Buffer {
     let size = 0;
     for (;;) {
       const chunk = Buffer.allocUnsafe(64 * 1024);
-      const read = readSync(fd, chunk);
+      const read = readSome(fd, chunk);
       if (read === 0) return Buffer.concat(chunks);
       chunks.push(chunk.subarray(0, read));
       size += read;

@@ -8,13 +8,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { spawn } from 'node:child_process';
 import path from 'node:path';
+import process from 'node:process';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { addImage } from '../support/appc-images.ts';
 import { testPool } from '../support/environment.ts';
-import { JetpackHost } from '../support/jetpack-host.ts';
+import { JetpackHost, PROJECT } from '../support/jetpack-host.ts';
 
 const pool = testPool();
 
@@ -141,6 +143,39 @@ describe.skipIf(pool === undefined)('a pod manifest', () => {
     expect(again.stderr).not.toContain('warning');
     expect(reified(again.uuid)).toEqual(reified(words));
     host.must('rm', words, fromFile, again.uuid);
+  });
+
+  it('is read from an input that a caller has made non-blocking, which has it only later', async () => {
+    // Whoever opens a pipe as process.stdin makes it so for all who have it.
+    const script = `process.stdin;
+      require('node:child_process')
+        .spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })
+        .on('exit', (status) => process.exit(status));`;
+    const main = path.join(PROJECT, 'dist/main.cjs');
+    const child = spawn(
+      'sh',
+      [
+        '-c',
+        'cat | "$@"',
+        'sh',
+        process.execPath,
+        '-e',
+        script,
+        main,
+        'prepare',
+        '--pod-manifest=-',
+      ],
+      { env: host.env, stdio: ['pipe', 'pipe', 'pipe'] },
+    );
+    let out = '';
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    child.stdin.end(JSON.stringify(one({ app: sh('true') })));
+    expect(await ended).toBe(0);
+    expect(out).toMatch(/^[0-9a-f-]{36}\n$/);
+    host.must('rm', out.trim());
   });
 
   it('names its images by id, by the beginning of one, or by name and labels, and is reified to ids', () => {
