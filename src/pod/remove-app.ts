@@ -42,6 +42,7 @@ export async function dropApp(ports: DestroyPorts, pod: Pod, name: string): Prom
   await discard(ports, ports.layout.dataset.app(pod.uuid, name));
   const files = [`status/${name}`, `seccomp.${name}.bpf`];
   for (const file of files) rmSync(path.join(pod.dir, file), { force: true });
+  removeLogs(pod.dir, name);
 }
 
 /** The pod's lock must be held. */
@@ -97,7 +98,6 @@ export async function removeApp(
       if (mount.appVolume?.kind === 'empty')
         await dropVolume(ports, uuid, `${name}.${mount.volume}`);
     }
-    removeLogs(now.pod.dir, name);
   });
 }
 

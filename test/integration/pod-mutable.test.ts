@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -216,6 +224,15 @@ describe.skipIf(pool === undefined)('a mutable pod', () => {
     });
     expect(await done).toBe(0);
     expect(host.jetpack(['app', 'list', uuid]).status).toBe(1);
+  });
+
+  it('a new app begins with an empty log, whatever an interrupted removal has left', () => {
+    const uuid = host.must('run', '-d', '--mutable', '--name=logs');
+    const logs = path.join(host.mountpoint, 'pods', uuid, 'logs');
+    for (const name of ['web', 'web.1', 'web.2']) writeFileSync(path.join(logs, name), 'old\n');
+    add('logs', 'web', 'sleep 1000');
+    expect(readdirSync(logs)).toEqual([]);
+    host.must('rm', '--force', 'logs');
   });
 
   it('an app leaves with its files, its log and what it left running; its volumes stay', async () => {
