@@ -58,7 +58,11 @@ export async function parseVolume(text: string): Promise<Volume> {
     'uid',
     'gid',
   ]);
-  const numeric = (key: string) => (pairs.has(key) ? Number(pairs.get(key)) : undefined);
+  const numeric = (key: string) => {
+    const digits = pairs.get(key);
+    // Number() would take nothing for 0, and other bases.
+    return digits === undefined ? undefined : /^\d{1,10}$/.test(digits) ? Number(digits) : NaN;
+  };
   const value = {
     name,
     kind: pairs.get('kind'),

@@ -34,6 +34,8 @@ describe('--volume', () => {
     ['www,kind=empty,kind=empty', 'stands twice'],
     ['www,kind=host,source=/x,readOnly=yes', 'readOnly is true or false'],
     ['www,kind=empty,uid=-1', 'uid'],
+    ['www,kind=empty,uid=', 'uid'],
+    ['www,kind=empty,gid=0x10', 'gid'],
   ])('refuses %s', async (text, message) => {
     await expect(parseVolume(text)).rejects.toThrow(message);
   });
