@@ -10,7 +10,7 @@ import { removeApp } from '../../pod/remove-app.ts';
 
 export default class AppRm extends BaseCommand {
   static override summary = 'Remove apps from mutable pods, with their root file systems and logs';
-  static override description = `An app that runs is refused, unless --force stops it first. Whatever processes it left behind are killed. The pod's volumes stay.`;
+  static override description = `An app that runs is refused, unless --force stops it first. Processes that it left behind are killed; those with a mount namespace of their own, which takes a filter weaker than the default, end with the pod. The pod's volumes stay.`;
   static override usage = ['app rm [--force] [--time=DURATION] POD:APP…'];
   static override strict = false;
   static override examples = [
