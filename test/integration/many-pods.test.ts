@@ -1,3 +1,5 @@
+import os from 'node:os';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { testPool } from '../support/environment.ts';
@@ -17,9 +19,11 @@ describe.skipIf(pool === undefined)('many pods', () => {
     host.remove();
   });
 
-  it('leave nothing behind after 200 runs one after the other', () => {
+  // Under User-Mode Linux a system call takes fifty times as long.
+  const cycles = os.release().includes('uml') ? 40 : 200;
+  it(`leave nothing behind after ${String(cycles)} runs one after the other`, () => {
     const before = host.traces();
-    for (let i = 0; i < 200; i += 1) {
+    for (let i = 0; i < cycles; i += 1) {
       const done = host.jetpack(['run', '--rm', 'busybox', '--', 'echo', String(i)]);
       expect(done).toEqual({ status: 0, stdout: `${String(i)}\n`, stderr: '' });
     }
