@@ -65,8 +65,9 @@ export function* podDatasetSteps(
       undo,
     };
   }
-  // For few nothing is to be gained: the way without blocking costs some milliseconds itself.
-  const atOnce = manifest.apps.length + volumes.length > 2;
+  // For few nothing is to be gained: the way without blocking costs some milliseconds itself. And zfs-fuse, which mounts
+  // what it makes, can wait for itself for ever when two mounts come at once.
+  const atOnce = kind === 'zfs' && manifest.apps.length + volumes.length > 2;
   const at = atOnce ? zfsAtOnce : zfs;
   for (const [i, app] of manifest.apps.entries()) {
     const clone = layout.dataset.app(uuid, app.name);

@@ -103,8 +103,12 @@ describe.skipIf(pool === undefined)('restart policies and the order of a stop', 
     }
     expect(pids.size).toBe(3);
     host.must('kill', 'always');
-    await until('it waits', () => app('always')?.state === 'waiting');
-    expect(app('always')).toMatchObject({ exitStatus: 137, pid: null });
+    let waiting: ReturnType<typeof app>;
+    await until('it waits', () => {
+      waiting = app('always');
+      return waiting?.state === 'waiting';
+    });
+    expect(waiting).toMatchObject({ exitStatus: 137, pid: null });
     const from = Date.now();
     host.must('stop', 'always');
     expect(Date.now() - from).toBeLessThan(3000);
