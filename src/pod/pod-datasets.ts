@@ -66,7 +66,7 @@ export function* podDatasetSteps(
     };
   }
   // For few nothing is to be gained: the way without blocking costs some milliseconds itself. And zfs-fuse, which mounts
-  // what it makes, can wait for itself for ever when two mounts come at once.
+  // what it makes, was seen to hang for ever under two clones at once (docs/tools.md).
   const atOnce = kind === 'zfs' && manifest.apps.length + volumes.length > 2;
   const at = atOnce ? zfsAtOnce : zfs;
   for (const [i, app] of manifest.apps.entries()) {
