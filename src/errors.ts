@@ -102,6 +102,8 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_DUPLICATE'
   | 'ARCHIVE_ENTRY_TYPE'
   | 'ARCHIVE_LAYOUT'
+  | 'ARCHIVE_WHITEOUT'
+  | 'ARCHIVE_DIGEST'
   | 'ARCHIVE_TOO_LARGE'
   | 'ARCHIVE_TOO_MANY_ENTRIES'
   | 'ARCHIVE_RATIO'
@@ -133,6 +135,29 @@ export type ImageErrorCode =
   | 'IMAGE_PLATFORM'
   | 'IMAGE_NOT_RUNNABLE'
   | 'IMAGE_UNSUPPORTED_REF';
+
+export type FetchErrorCode =
+  | 'FETCH_NOT_FOUND'
+  | 'FETCH_NO_PLATFORM'
+  | 'FETCH_UNAUTHORIZED'
+  | 'FETCH_DENIED'
+  | 'FETCH_RATE_LIMITED'
+  | 'FETCH_UNREACHABLE'
+  | 'FETCH_TIMEOUT'
+  | 'FETCH_TLS'
+  | 'FETCH_PROTOCOL'
+  | 'FETCH_DIGEST'
+  | 'FETCH_SIZE'
+  | 'FETCH_CREDENTIALS';
+
+/** An image could not be brought here, or brought there, as it should be. The message names the registry or file. */
+export class FetchError extends JetpackError {
+  readonly code: FetchErrorCode;
+  constructor(code: FetchErrorCode, message: string, options: Options = {}) {
+    super(message, options);
+    this.code = code;
+  }
+}
 
 /** Something is wrong with, or missing from, the image store. */
 export class ImageError extends JetpackError {

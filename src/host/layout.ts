@@ -29,6 +29,12 @@ export interface Layout {
     readonly root: string;
     readonly images: string;
     readonly imageNames: string;
+    /** Content-addressed files that images share by hard links. */
+    readonly blobs: string;
+    /** Index: by the chain id of layers, who has a snapshot of them. */
+    readonly chains: string;
+    /** Index: by the whole reference that an image was fetched as, what it was then. */
+    readonly fetched: string;
     readonly pods: string;
     readonly podNames: string;
     /** What only the metadata service may read. */
@@ -81,6 +87,9 @@ export function createLayout(rootDataset: DatasetName, rootDir: string): Layout 
       root: rootDir,
       images: inside('images'),
       imageNames: inside('names', 'images'),
+      blobs: inside('blobs'),
+      chains: inside('names', 'chains'),
+      fetched: inside('names', 'fetched'),
       pods: inside('pods'),
       podNames: inside('names', 'pods'),
       mds: inside('mds'),

@@ -31,13 +31,12 @@ export interface ImageMeta {
   readonly importedAt: string;
   /** Where the archive came from: a path, a URL, `-`. */
   readonly source: string;
-  readonly archive: {
-    /** Of the file as it came, compressed or not: `sha512-…`. */
-    readonly digest: string;
-    readonly sizeBytes: number;
-    readonly compression: string;
-  };
-  readonly tarBytes: number;
+  /** The ACI, for an image that came as one. */
+  readonly archive?: StoredArchive | undefined;
+  /** For an image that came as an OCI or Docker image. */
+  readonly oci?: OciOrigin | undefined;
+  /** What this image was rendered on top of, in the order of rendering; for an ACI with dependencies. */
+  readonly dependencies?: readonly ImageId[] | undefined;
   /** All files together, their holes included. */
   readonly treeBytes: number;
   readonly entries: number;
@@ -47,13 +46,48 @@ export interface ImageMeta {
   readonly warnings: readonly string[];
 }
 
+export interface StoredArchive {
+  /** Of the file as it came, compressed or not: `sha512-…`. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly compression: string;
+  readonly tarBytes: number;
+}
+
+export interface OciOrigin {
+  /** `sha256:…`; absent where the source had no manifest (docker save). */
+  readonly manifestDigest?: string | undefined;
+  readonly configDigest: string;
+  /** From the lowest to the topmost. */
+  readonly layers: readonly StoredLayer[];
+  /** How many of the layers were in the store already, when the image came: the dataset is a clone of what has them. */
+  readonly sharedLayers: number;
+}
+
+export interface StoredLayer {
+  /** Of the uncompressed tar. */
+  readonly diffId: string;
+  /** Of this layer and all below it (image-spec config.md, "Layer ChainID"): the snapshot `<dataset>@sha256-<hex>`. */
+  readonly chainId: string;
+  /** Of the blob, as it was downloaded. */
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Of the blob. */
+  readonly sizeBytes: number;
+  /** Files of this layer alone, holes included. */
+  readonly treeBytes: number;
+}
+
 export const FILES = {
   /** The bytes that were in the archive. */
   manifest: 'manifest',
   /** The same as the schema has parsed it: one spelling of every field, none of them null. */
   parsed: 'parsed.json',
   meta: 'meta.json',
+  /** The listing of an ACI's tree. An OCI image has one for each of its layers among its blobs instead. */
   tree: 'tree',
+  /** Folder: hard links to what the store of blobs has and this image needs (blobs.ts). */
+  blobs: 'blobs',
 } as const;
 
 const SEAL = 'seal';

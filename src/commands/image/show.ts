@@ -30,12 +30,13 @@ export default class ImageShow extends BaseCommand {
     const { manifest } = getManifest(layout, meta.id);
     const pods = podsUsing(layout, meta.id);
     if (flags.json) {
-      const { archive, tarBytes, entries, warnings } = meta;
+      const { archive, oci, dependencies, entries, warnings } = meta;
       printJson({
         ...imageJson(meta),
         dataset: layout.dataset.image(meta.id),
         archive,
-        tarBytes,
+        oci,
+        dependencies,
         entries,
         warnings,
         pods,
@@ -53,7 +54,9 @@ export default class ImageShow extends BaseCommand {
       ['signed by', meta.signedBy ?? 'nobody'],
       [
         'archive',
-        `${renderBytes(meta.archive.sizeBytes)}, ${meta.archive.compression}, ${meta.archive.digest.slice(0, 19)}…`,
+        meta.archive === undefined
+          ? undefined
+          : `${renderBytes(meta.archive.sizeBytes)}, ${meta.archive.compression}, ${meta.archive.digest.slice(0, 19)}…`,
       ],
       ['files', `${String(meta.entries)}, ${renderBytes(meta.treeBytes)}`],
       ['dataset', layout.dataset.image(meta.id)],

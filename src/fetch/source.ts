@@ -1,0 +1,22 @@
+/** Where the parts of an OCI image come from: a registry, a layout in a folder, an archive. One adapter a file beside this one. */
+import type { Descriptor, OciImage, Platform } from '../formats/oci/model.ts';
+
+export interface OciSource {
+  /** For people, as they named it: `docker://…`, `oci:DIR:REF`. */
+  readonly name: string;
+  /** The image for this platform; its manifest and configuration are verified. Throws FetchError, ArchiveError, ManifestError. */
+  resolve(wanted: Platform, options?: { readonly signal?: AbortSignal }): Promise<OciImage>;
+  /** Bytes as the source has them. Size and digest are the reader's to check. Throws FetchError. */
+  openBlob(
+    blob: Descriptor,
+    options?: { readonly fromByte?: number; readonly signal?: AbortSignal },
+  ): Promise<BlobStream>;
+  /** Idempotent. Connections, open files and temporary files are gone. */
+  close(): Promise<void>;
+}
+
+export interface BlobStream {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Where the bytes begin: 0 from a source that cannot begin in the middle. */
+  readonly fromByte: number;
+}
