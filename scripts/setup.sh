@@ -54,6 +54,12 @@ ensure_packages() {
   fi
   need_root "$0"
   note "installing: $missing"
+  # The tests start registries of their own; the package would start one for the whole network.
+  case " $missing" in
+    *' docker-registry '*)
+      [ ! -d /run/systemd/system ] || systemctl mask docker-registry.service >"$setup_log" 2>&1 || :
+      ;;
+  esac
   # A fresh machine has no lists at all, an old one lists of versions that are gone; otherwise there is nothing to update.
   # shellcheck disable=SC2086
   { has_package_lists && apt_install $missing; } || { apt_update && apt_install $missing; } || {

@@ -35,10 +35,6 @@ count() {
 
 need_root npm test
 say '[1/7] Debian packages'
-# The tests start registries of their own: installing the package shall not start one for the whole network.
-if [ -d /run/systemd/system ] && missing_packages test | grep -qx docker-registry; then
-  systemctl mask docker-registry.service >"$setup_log" 2>&1 || :
-fi
 ensure_packages run build test
 say '[2/7] Node packages'
 ensure_node_modules
