@@ -1,0 +1,138 @@
+/**
+ * The index of layers: for every chain id a folder, in it an empty file per image that has a snapshot of that chain. It can be
+ * made anew from the images, and is never believed: who wants a snapshot looks whether it is there.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+import { errnoOf, ImageError } from '../errors.ts';
+import { type Digest, hexOf, parseDigest } from '../formats/oci/model.ts';
+import type { Layout } from '../host/layout.ts';
+import type { ImageId } from '../schema/appc.ts';
+import type { DatasetName } from '../zfs/zfs.ts';
+import { findMeta, type ImageMeta, parseImageId, readFolder, sealOf } from './store.ts';
+
+/** Of each layer and all below it (image-spec config.md, "Layer ChainID"), from the lowest to the topmost. */
+export function chainIdsOf(diffIds: readonly Digest[]): readonly Digest[] {
+  const chain: Digest[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(below === undefined ? diffId : sha256(`${below} ${diffId}`));
+  }
+  return chain;
+}
+
+function sha256(text: string): Digest {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}` as Digest;
+}
+
+/** `<dataset>@sha256-<hex>`. */
+export function chainSnapshot(dataset: DatasetName, chainId: Digest): DatasetName {
+  return `${dataset}@${chainId.replace(':', '-')}` as DatasetName;
+}
+
+type Chained = Pick<ImageMeta, 'id' | 'oci'>;
+
+/**
+ * The chains that an image of ours has a snapshot of: its own layers, and all of them together, which is its seal. Those below
+ * its own are snapshots of what it was cloned from.
+ */
+export function chainsIn({ oci }: Chained): readonly Digest[] {
+  if (oci === undefined) return [];
+  const first = Math.min(oci.sharedLayers, oci.layers.length - 1);
+  return oci.layers.slice(Math.max(0, first)).flatMap(({ chainId }) => parseDigest(chainId) ?? []);
+}
+
+function chainDir(layout: Layout, chainId: Digest): string {
+  return path.join(layout.dir.chains, hexOf(chainId));
+}
+
+/** Idempotent. Not waited for until it is on disk: gc makes what is missing anew. */
+export function addToChains(layout: Layout, image: Chained): void {
+  for (const chainId of chainsIn(image)) {
+    const dir = chainDir(layout, chainId);
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    closeSync(openSync(path.join(dir, image.id), 'w', 0o444));
+  }
+}
+
+/** Idempotent. */
+export function removeFromChains(layout: Layout, image: Chained): void {
+  for (const chainId of chainsIn(image)) removeChainFile(layout, hexOf(chainId), image.id);
+}
+
+/** By the folder's own name, which need not be a chain id. */
+export function removeChainFile(layout: Layout, folder: string, file: string): void {
+  const dir = path.join(layout.dir.chains, folder);
+  rmSync(path.join(dir, file), { force: true });
+  try {
+    rmdirSync(dir);
+  } catch (error) {
+    // Other images with that chain, or gone already. FreeBSD says EEXIST for "not empty".
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(error) ?? '')) throw error;
+  }
+}
+
+/** Every entry there is: the folder's name and the image's id, whatever they are. */
+export function readWholeChains(
+  layout: Layout,
+): readonly { readonly folder: string; readonly id: string }[] {
+  return readFolder(layout.dir.chains).flatMap((folder) =>
+    readFolder(path.join(layout.dir.chains, folder)).map((id) => ({ folder, id })),
+  );
+}
+
+export function isInChains(layout: Layout, image: Chained): boolean {
+  return chainsIn(image).every((chainId) =>
+    existsSync(path.join(chainDir(layout, chainId), image.id)),
+  );
+}
+
+/** What a new image can be cloned from. */
+export interface SharedChain {
+  readonly imageId: ImageId;
+  readonly snapshot: DatasetName;
+  /** How many of the layers it has, from the lowest. */
+  readonly layers: number;
+}
+
+/**
+ * Snapshots that should have some of these layers, the longest chain first; one look into the index for each layer. Whether a
+ * snapshot is there shows when it is cloned (ZFS_MISSING): a look before would be worth nothing, since images come and go.
+ */
+export function* findSharedChains(
+  layout: Layout,
+  chain: readonly Digest[],
+): Generator<SharedChain, undefined> {
+  for (const [i, chainId] of [...chain.entries()].reverse()) {
+    for (const file of readFolder(chainDir(layout, chainId))) {
+      const imageId = parseImageId(file);
+      if (imageId === undefined) continue;
+      const snapshot = snapshotWith(layout, imageId, chainId, i);
+      if (snapshot !== undefined) yield { imageId, snapshot, layers: i + 1 };
+    }
+  }
+  return undefined;
+}
+
+/** The snapshot in which an image has this chain, by what the image says of itself. */
+function snapshotWith(
+  layout: Layout,
+  id: ImageId,
+  chainId: Digest,
+  index: number,
+): DatasetName | undefined {
+  let meta: ImageMeta | undefined;
+  try {
+    meta = findMeta(layout, id);
+  } catch (error) {
+    // A damaged image is not the one to build on.
+    if (error instanceof ImageError) return undefined;
+    throw error;
+  }
+  if (meta?.oci === undefined || meta.oci.layers[index]?.chainId !== chainId) return undefined;
+  const dataset = layout.dataset.image(id);
+  if (index >= meta.oci.sharedLayers) return chainSnapshot(dataset, chainId);
+  return index === meta.oci.layers.length - 1 ? sealOf(dataset) : undefined;
+}
