@@ -5,7 +5,7 @@ export interface BlobSink {
   readonly bytesSoFar: number;
   /** The bytes it has, in their order: they are hashed before a download goes on behind them. */
   read(): AsyncIterable<Uint8Array>;
-  /** Appends. The chunk may be used again by the caller once the promise is settled. */
+  /** Appends. The chunk belongs to the sink from then on. */
   write(chunk: Uint8Array): Promise<void>;
   /** Forgets all bytes: `bytesSoFar` is 0 afterwards. */
   restart(): Promise<void>;

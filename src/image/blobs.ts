@@ -56,8 +56,14 @@ export interface StoredBlob {
 }
 
 export interface BlobWriter {
-  /** How many bytes are there from an earlier try, hashed again: `write` goes on behind them. */
+  /** How many bytes are there from an earlier try, hashed again unless the caller does that: `write` goes on behind them. */
   readonly fromByte: number;
+  /** How many there are by now. */
+  readonly bytesSoFar: number;
+  /** Those that were there from an earlier try, before the first `write`. */
+  read(): AsyncIterable<Uint8Array>;
+  /** Forgets all bytes there are. Only where the caller hashes. */
+  restart(): Promise<void>;
   /** One at a time. The chunk belongs to the writer from then on. */
   write(chunk: Uint8Array): Promise<void>;
   /**
@@ -80,7 +86,7 @@ export interface BlobWriterRequest {
   readonly algorithm?: DigestAlgorithm;
   /** The bytes are not compressed: keep them as zstd. Nothing of an earlier try is taken over then. */
   readonly compress?: boolean;
-  /** The caller hashes the bytes anyway, and tells `commit` their digest. */
+  /** The caller hashes the bytes anyway, those of an earlier try (`read`) too, and tells `commit` their digest. */
   readonly hashedByCaller?: boolean;
   /** The folder of an image in the making: it has its hard link before the store has the file, so that no gc comes between. */
   readonly keepIn?: string;
@@ -271,14 +277,15 @@ export async function createBlobWriter(
   // Twice the same under one lease: the second goes its own way.
   const file =
     lstatSync(own, { throwIfNoEntry: false }) === undefined ? own : `${own}-${randomUUID()}`;
-  if (name !== undefined && !compress && !hashedByCaller) await takeOver(layout, name, file);
+  if (name !== undefined && !compress) await takeOver(layout, name, file);
   const handle = await open(
     file,
     constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
     0o600,
   );
   try {
-    const fromByte = hash === undefined ? 0 : await hashAgain(handle, hash);
+    const fromByte =
+      hash === undefined ? (await handle.stat()).size : await hashAgain(handle, hash);
     return new Writer(ports, request, { file, handle, hash, algorithm, fromByte });
   } catch (error) {
     await handle.close();
@@ -344,6 +351,29 @@ class Writer implements BlobWriter {
 
   get fromByte(): number {
     return this.#open.fromByte;
+  }
+
+  get bytesSoFar(): number {
+    return this.#bytes;
+  }
+
+  async *read(): AsyncGenerator<Buffer, void, undefined> {
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    for (let at = 0; at < this.fromByte;) {
+      const wanted = Math.min(buffer.length, this.fromByte - at);
+      const { bytesRead } = await this.#open.handle.read(buffer, 0, wanted, at);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  }
+
+  async restart(): Promise<void> {
+    if (this.#open.hash !== undefined || this.#encoder !== undefined)
+      throw new TypeError('a blob that is hashed or compressed on its way cannot begin again');
+    await this.#output.restart();
+    await this.#open.handle.truncate(0);
+    this.#bytes = 0;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -447,6 +477,15 @@ class Output {
   async finish(): Promise<void> {
     await this.#flush();
     await this.#running;
+  }
+
+  /** What waits is forgotten, and the next piece goes to the beginning. */
+  async restart(): Promise<void> {
+    await this.settle();
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#running = Promise.resolve();
+    this.#at = 0;
   }
 
   /** Resolves when nothing is being written any more, well or not. */
