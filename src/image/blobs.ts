@@ -38,6 +38,7 @@ import {
   parseDigest,
 } from '../formats/oci/model.ts';
 import type { Layout } from '../host/layout.ts';
+import type { BlobSink } from '../fetch/sink.ts';
 import { isAnswered } from '../host/lease.ts';
 import { readFolder, syncFolder } from './store.ts';
 
@@ -55,20 +56,12 @@ export interface StoredBlob {
   readonly storedBytes: number;
 }
 
-export interface BlobWriter {
-  /** How many bytes are there from an earlier try, hashed again unless the caller does that: `write` goes on behind them. */
-  readonly fromByte: number;
-  /** How many there are by now. */
-  readonly bytesSoFar: number;
-  /** Those that were there from an earlier try, before the first `write`. */
-  read(): AsyncIterable<Uint8Array>;
-  /** Forgets all bytes there are. Only where the caller hashes. */
-  restart(): Promise<void>;
-  /** One at a time. The chunk belongs to the writer from then on. */
-  write(chunk: Uint8Array): Promise<void>;
+/** A sink of a download (fetch/sink.ts), among others: what is there from an earlier try is hashed again. */
+export interface BlobWriter extends BlobSink {
   /**
    * The blob is in the store and durable, or was there already. Throws ARCHIVE_DIGEST when the bytes are not those that were asked
-   * for, and nothing is left of them then. `known`: the digest, where the caller has taken it (`hashedByCaller`).
+   * for, and nothing is left of them then. `known`: the digest, where the caller has taken it (`hashedByCaller`) and did not
+   * know it before.
    */
   commit(known?: Digest): Promise<StoredBlob>;
   /** Idempotent, and nothing after `commit`. `leave`: what has come stays, for whoever wants the same. */
@@ -86,7 +79,7 @@ export interface BlobWriterRequest {
   readonly algorithm?: DigestAlgorithm;
   /** The bytes are not compressed: keep them as zstd. Nothing of an earlier try is taken over then. */
   readonly compress?: boolean;
-  /** The caller hashes the bytes anyway, those of an earlier try (`read`) too, and tells `commit` their digest. */
+  /** The caller hashes the bytes anyway, those of an earlier try too: what it commits has the digest. */
   readonly hashedByCaller?: boolean;
   /** The folder of an image in the making: it has its hard link before the store has the file, so that no gc comes between. */
   readonly keepIn?: string;
@@ -284,9 +277,9 @@ export async function createBlobWriter(
     0o600,
   );
   try {
-    const fromByte =
-      hash === undefined ? (await handle.stat()).size : await hashAgain(handle, hash);
-    return new Writer(ports, request, { file, handle, hash, algorithm, fromByte });
+    const { size } = await handle.stat();
+    if (hash !== undefined) await hashAgain(handle, hash);
+    return new Writer(ports, request, { file, handle, algorithm }, { hash, bytes: size });
   } catch (error) {
     await handle.close();
     rmSync(file, { force: true });
@@ -311,14 +304,17 @@ async function takeOver(layout: Layout, name: string, file: string): Promise<voi
   }
 }
 
-/** Returns how many bytes there were. */
-async function hashAgain(handle: FileHandle, hash: Hash): Promise<number> {
+async function hashAgain(handle: FileHandle, hash: Hash): Promise<void> {
+  for await (const chunk of readFrom(handle)) hash.update(chunk);
+}
+
+/** Every chunk is gone with the next. */
+async function* readFrom(handle: FileHandle): AsyncGenerator<Buffer, void, undefined> {
   const buffer = Buffer.allocUnsafe(READ_BYTES);
-  let at = 0;
-  for (;;) {
+  for (let at = 0; ;) {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-    if (bytesRead === 0) return at;
-    hash.update(buffer.subarray(0, bytesRead));
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
     at += bytesRead;
   }
 }
@@ -326,31 +322,32 @@ async function hashAgain(handle: FileHandle, hash: Hash): Promise<number> {
 interface OpenBlob {
   readonly file: string;
   readonly handle: FileHandle;
-  readonly hash: Hash | undefined;
   readonly algorithm: DigestAlgorithm;
-  readonly fromByte: number;
 }
 
 class Writer implements BlobWriter {
   readonly #ports: BlobPorts;
   readonly #request: BlobWriterRequest;
   readonly #open: OpenBlob;
-  readonly #output: Output;
-  readonly #encoder: Encoder | undefined;
+  #hash: Hash | undefined;
   #bytes: number;
+  #output: Output;
+  #encoder: Encoder | undefined;
   #isDone = false;
 
-  constructor(ports: BlobPorts, request: BlobWriterRequest, opened: OpenBlob) {
+  constructor(
+    ports: BlobPorts,
+    request: BlobWriterRequest,
+    opened: OpenBlob,
+    sofar: { readonly hash: Hash | undefined; readonly bytes: number },
+  ) {
     this.#ports = ports;
     this.#request = request;
     this.#open = opened;
-    this.#bytes = opened.fromByte;
-    this.#output = new Output(opened.handle, opened.fromByte);
+    this.#hash = sofar.hash;
+    this.#bytes = sofar.bytes;
+    this.#output = new Output(opened.handle, sofar.bytes);
     this.#encoder = request.compress === true ? new Encoder(this.#output) : undefined;
-  }
-
-  get fromByte(): number {
-    return this.#open.fromByte;
   }
 
   get bytesSoFar(): number {
@@ -358,31 +355,31 @@ class Writer implements BlobWriter {
   }
 
   async *read(): AsyncGenerator<Buffer, void, undefined> {
-    const buffer = Buffer.allocUnsafe(READ_BYTES);
-    for (let at = 0; at < this.fromByte;) {
-      const wanted = Math.min(buffer.length, this.fromByte - at);
-      const { bytesRead } = await this.#open.handle.read(buffer, 0, wanted, at);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
-      at += bytesRead;
+    if (this.#encoder !== undefined && this.#bytes > 0) {
+      throw new TypeError('what is being compressed cannot be read before it is whole');
     }
-  }
-
-  async restart(): Promise<void> {
-    if (this.#open.hash !== undefined || this.#encoder !== undefined)
-      throw new TypeError('a blob that is hashed or compressed on its way cannot begin again');
-    await this.#output.restart();
-    await this.#open.handle.truncate(0);
-    this.#bytes = 0;
+    await this.#output.finish();
+    yield* readFrom(this.#open.handle);
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    this.#bytes += chunk.length;
     const { sizeBytes } = this.#request;
     // Not one byte more than announced goes to the disk: a server that does not stop would else fill it.
-    if (sizeBytes !== undefined && this.#bytes > sizeBytes) throw this.#wrongSize();
-    this.#open.hash?.update(chunk);
+    if (sizeBytes !== undefined && this.#bytes + chunk.length > sizeBytes)
+      throw this.#wrongSize('more');
+    this.#bytes += chunk.length;
+    this.#hash?.update(chunk);
     await (this.#encoder ?? this.#output).add(chunk);
+  }
+
+  async restart(): Promise<void> {
+    this.#encoder?.abandon();
+    await this.#output.settle();
+    await this.#open.handle.truncate(0);
+    this.#output = new Output(this.#open.handle, 0);
+    if (this.#encoder !== undefined) this.#encoder = new Encoder(this.#output);
+    if (this.#hash !== undefined) this.#hash = createHash(this.#open.algorithm);
+    this.#bytes = 0;
   }
 
   async commit(known?: Digest): Promise<StoredBlob> {
@@ -392,7 +389,7 @@ class Writer implements BlobWriter {
       await this.#encoder?.finish();
       await this.#output.finish();
       const digest = this.#digest(known);
-      if (sizeBytes !== undefined && this.#bytes !== sizeBytes) throw this.#wrongSize();
+      if (sizeBytes !== undefined && this.#bytes !== sizeBytes) throw this.#wrongSize('fewer');
       if (wanted !== undefined && wanted !== digest) {
         throw new ArchiveError(
           'ARCHIVE_DIGEST',
@@ -438,29 +435,31 @@ class Writer implements BlobWriter {
   }
 
   #digest(known: Digest | undefined): Digest {
-    const { hash, algorithm } = this.#open;
-    const text = hash === undefined ? known : `${algorithm}:${hash.digest('hex')}`;
+    const told = known ?? this.#request.digest;
+    const text =
+      this.#hash === undefined ? told : `${this.#open.algorithm}:${this.#hash.digest('hex')}`;
     const digest = text === undefined ? undefined : parseDigest(text);
     if (digest === undefined) throw new TypeError('a blob was committed without its digest');
     return digest;
   }
 
-  #wrongSize(): ArchiveError {
+  #wrongSize(how: 'more' | 'fewer'): ArchiveError {
     const { digest, sizeBytes } = this.#request;
     return new ArchiveError(
       'ARCHIVE_DIGEST',
-      `${digest ?? 'the blob'} has ${this.#bytes > (sizeBytes ?? 0) ? 'more' : 'fewer'} than the ${String(sizeBytes)} bytes announced`,
+      `${digest ?? 'the blob'} has ${how} than the ${String(sizeBytes)} bytes announced`,
       { remedies: ['fetch it again, from a source that you trust'] },
     );
   }
 }
 
-/** Writes behind each other in large pieces, one of them under way while the next is gathered. */
+/** Writes behind each other in large pieces, one of them under way while the next is filled. */
 class Output {
   readonly #handle: FileHandle;
   #at: number;
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
+  #piece = Buffer.allocUnsafe(WRITE_BYTES);
+  #filled = 0;
+  #spare = Buffer.allocUnsafe(WRITE_BYTES);
   #running: Promise<void> = Promise.resolve();
 
   constructor(handle: FileHandle, at: number) {
@@ -469,23 +468,18 @@ class Output {
   }
 
   async add(chunk: Uint8Array): Promise<void> {
-    this.#waiting.push(chunk);
-    this.#waitingBytes += chunk.length;
-    if (this.#waitingBytes >= WRITE_BYTES) await this.#flush();
+    for (let from = 0; from < chunk.length;) {
+      const part = chunk.subarray(from, from + WRITE_BYTES - this.#filled);
+      this.#piece.set(part, this.#filled);
+      this.#filled += part.length;
+      from += part.length;
+      if (this.#filled === WRITE_BYTES) await this.#flush();
+    }
   }
 
   async finish(): Promise<void> {
     await this.#flush();
     await this.#running;
-  }
-
-  /** What waits is forgotten, and the next piece goes to the beginning. */
-  async restart(): Promise<void> {
-    await this.settle();
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#running = Promise.resolve();
-    this.#at = 0;
   }
 
   /** Resolves when nothing is being written any more, well or not. */
@@ -495,12 +489,12 @@ class Output {
 
   async #flush(): Promise<void> {
     await this.#running;
-    const [first] = this.#waiting;
-    if (first === undefined) return;
-    const piece = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#running = this.#write(piece);
+    if (this.#filled === 0) return;
+    const full = this.#piece;
+    this.#running = this.#write(full.subarray(0, this.#filled));
+    this.#piece = this.#spare;
+    this.#spare = full;
+    this.#filled = 0;
     // Told by whoever waits for it next.
     this.#running.catch(() => undefined);
   }
@@ -536,7 +530,8 @@ class Encoder {
   async add(chunk: Uint8Array): Promise<void> {
     await this.#running;
     this.#running = new Promise((resolve, reject) => {
-      this.#stream.write(chunk, (error) => {
+      // A copy: the caller may use the chunk again.
+      this.#stream.write(Buffer.from(chunk), (error) => {
         if (error === undefined || error === null) resolve();
         else this.#copied.then(resolve, reject);
       });

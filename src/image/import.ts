@@ -1,15 +1,9 @@
-/**
- * Brings an ACI into the store: whole or not at all, and visible only once it is whole.
- *
- * lease → dataset build/<uuid> and folder images/.<uuid> → unpack, hash → seal → under the lock: dataset to images/<id>, folder
- * to images/<id> (from here on the image exists), index. A failure takes everything back; after SIGKILL `collect` does,
- * because the lease is no longer answered.
- */
-import { createHash, randomUUID } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+/** Brings an ACI into the store: whole or not at all, and visible only once it is whole (publish.ts). */
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
-import { errnoOf, ImageError, JetpackError, ZfsError } from '../errors.ts';
+import { ImageError } from '../errors.ts';
 import { AciSink } from '../formats/aci/sink.ts';
 import {
   type ArchiveProgress,
@@ -17,29 +11,16 @@ import {
   type ArchiveSummary,
   readArchive,
 } from '../formats/tar/archive.ts';
-import { makeFolder } from '../host/exact-mode.ts';
-import { takeLease } from '../host/lease.ts';
-import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
 import { type ImageManifest, parseImageManifest } from '../schema/image-manifest.ts';
 import { requireTrust, type TrustPolicy, type TrustVerdict } from '../trust/gate.ts';
-import { addToIndex } from './index-of-names.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from './limits.ts';
 import type { ImagePorts } from './ports.ts';
-import { destroyIfThere, dropScratch, ensureMounted, removeMountFolder } from './scratch.ts';
+import { createTree, type Filled, makeImage, type Making, sealImage } from './publish.ts';
 import { createShimSpecialFiles } from './shim-special-files.ts';
-import {
-  asideDir,
-  FILES,
-  findMeta,
-  type ImageMeta,
-  sealOf,
-  syncFolder,
-  writeDurably,
-} from './store.ts';
+import { FILES, type ImageMeta } from './store.ts';
 import { renderTreeEnd, renderTreeItem, renderTreeXattr, TREE_HEADER } from './tree-listing.ts';
 import { TreeWriter } from './tree-writer.ts';
-import { createUndo, type Undo } from './undo.ts';
 
 export interface ImportProgress extends ArchiveProgress {
   readonly entries: number;
@@ -78,49 +59,18 @@ export async function importImage(
   request: ImportRequest,
 ): Promise<ImportResult> {
   requireTrust(request.source, request.trust.verdict, request.trust.policy);
-  const { layout } = ports;
-  const uuid = randomUUID();
-  const lease = await takeLease(layout.dir.lease(uuid));
-  const undo = createUndo();
-  try {
-    const unpacked = await unpack(ports, request, uuid, undo);
-    const existing = await publish(ports, uuid, unpacked.meta, undo);
-    return { ...unpacked, meta: existing ?? unpacked.meta, existing: existing !== undefined };
-  } catch (error) {
-    throw withSpaceRemedy(error, layout.dataset.build);
-  } finally {
-    const failures = await undo.run();
-    lease.release();
-    // Not thrown: gc finds what is left, and the reason for the undo matters more.
-    for (const failure of failures) request.onUndoFailure?.(failure);
-  }
+  const { meta, manifest, existing } = await makeImage(ports, request, (making) =>
+    unpack(ports, request, making),
+  );
+  return { meta: existing ?? meta, manifest, existing: existing !== undefined };
 }
 
-interface Unpacked {
-  readonly meta: ImageMeta;
-  readonly manifest: ImageManifest;
-}
-
-/** Ends with a sealed scratch dataset and a whole folder of metadata, both of this uuid. */
-async function unpack(
-  ports: ImagePorts,
-  request: ImportRequest,
-  uuid: string,
-  undo: Undo,
-): Promise<Unpacked> {
-  const { zfs, layout } = ports;
-  const scratch = layout.dataset.scratch(uuid);
-  const aside = asideDir(layout, uuid);
-  undo.push(`destroy ${scratch}`, () => dropScratch(zfs, layout, uuid));
-  await zfs.create(scratch, { properties: { 'io.jetpack:source': propertyText(request.source) } });
-  const root = await ensureMounted(zfs, layout, uuid);
-  undo.push(`remove ${aside}`, () => {
-    rmSync(aside, { recursive: true, force: true });
-  });
-  makeFolder(aside, 0o755);
-
-  const written = await writeTree(ports, request, root, path.join(aside, FILES.tree));
-  const { manifest, warnings } = parseImageManifest(written.manifestBytes);
+/** Ends with a sealed image in the making. */
+async function unpack(ports: ImagePorts, request: ImportRequest, making: Making): Promise<Filled> {
+  const root = await createTree(ports, making, request);
+  const written = await writeTree(ports, request, root, path.join(making.aside, FILES.tree));
+  const { manifestBytes } = written;
+  const { manifest, warnings } = parseImageManifest(manifestBytes);
   refuseUnrenderable(manifest);
   const id = `sha512-${written.archive.tarSha512}` as ImageId;
   refuseUnexpected(request, id, manifest);
@@ -140,23 +90,14 @@ async function unpack(
     },
     treeBytes: written.treeBytes,
     entries: written.entries,
-    manifestDigest: `sha512-${createHash('sha512').update(written.manifestBytes).digest('hex')}`,
+    manifestDigest: `sha512-${createHash('sha512').update(manifestBytes).digest('hex')}`,
     ...(verdict.kind === 'signed' ? { signedBy: verdict.fingerprint } : {}),
     warnings: [
       ...warnings.map((warning) => `manifest, ${warning.path}: ${warning.message}`),
       ...written.warnings,
     ],
   };
-  writeDurably(path.join(aside, FILES.manifest), written.manifestBytes, 0o444);
-  writeDurably(path.join(aside, FILES.parsed), `${JSON.stringify(manifest)}\n`, 0o444);
-  writeDurably(path.join(aside, FILES.meta), `${JSON.stringify(meta, null, 2)}\n`, 0o444);
-  syncFolder(aside);
-  // A snapshot holds everything written before it, and is on disk when the command returns: no sync is needed.
-  request.signal?.throwIfAborted();
-  await zfs.snapshot(sealOf(scratch));
-  request.signal?.throwIfAborted();
-  // Rename would do it too; but zfs-fuse mounts again what it cannot rename yet, and so stays busy.
-  await zfs.unmount(scratch);
+  await sealImage(ports, making, { meta, manifest, manifestBytes }, request.signal);
   return { meta, manifest };
 }
 
@@ -254,40 +195,6 @@ function openListing(file: string): ListingFile {
   };
 }
 
-/** Resolves with the image that was there already, or with undefined when this one is in its place now. */
-async function publish(
-  ports: ImagePorts,
-  uuid: string,
-  meta: ImageMeta,
-  undo: Undo,
-): Promise<ImageMeta | undefined> {
-  const { zfs, layout } = ports;
-  const dataset = layout.dataset.image(meta.id);
-  const dir = layout.dir.image(meta.id);
-  return withLock(layout.dir.locks, 'images', async () => {
-    if (existsSync(dir)) {
-      addToIndex(layout, meta);
-      return findMeta(layout, meta.id);
-    }
-    // Without a folder there is no image: what an import or a removal left when it was killed.
-    await destroyIfThere(zfs, dataset);
-    await zfs.rename(layout.dataset.scratch(uuid), dataset);
-    try {
-      renameSync(asideDir(layout, uuid), dir);
-    } catch (error) {
-      // Here, under the lock: later somebody else's image may be in this place.
-      await destroyIfThere(zfs, dataset);
-      throw error;
-    }
-    // The image exists. What fails from here on must not take it away again.
-    undo.forget();
-    syncFolder(layout.dir.images);
-    addToIndex(layout, meta);
-    removeMountFolder(layout, uuid);
-    return undefined;
-  });
-}
-
 /** What rendering would need and is not done here is refused by name. */
 function refuseUnrenderable(manifest: ImageManifest): void {
   const [dependency] = manifest.dependencies ?? [];
@@ -320,18 +227,4 @@ function refuseUnexpected(request: ImportRequest, id: ImageId, manifest: ImageMa
       `${source} is not an image of ${expectedName} but of ${manifest.name}`,
     );
   }
-}
-
-/** Without what the value of a property cannot have. */
-function propertyText(text: string): string {
-  return text.replace(/[\0-\x1f\x7f]/g, '?').slice(0, 1024) || '-';
-}
-
-function withSpaceRemedy(error: unknown, dataset: string): unknown {
-  const errno = errnoOf(error);
-  if (error instanceof JetpackError || (errno !== 'ENOSPC' && errno !== 'EDQUOT')) return error;
-  return new ZfsError('ZFS_NO_SPACE', dataset, 'there is no space left for the image', {
-    remedies: ['make room with: jetpack gc', 'look at the pool with: zfs list -o space'],
-    cause: error,
-  });
 }
