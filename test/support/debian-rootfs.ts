@@ -5,7 +5,7 @@ import path from 'node:path';
 import process from 'node:process';
 
 /** JETPACK_TEST_CACHE: another folder, for guests that see the project's folder only. */
-const CACHE = process.env['JETPACK_TEST_CACHE'] ?? '/var/cache/jetpack-test';
+export const CACHE = process.env['JETPACK_TEST_CACHE'] ?? '/var/cache/jetpack-test';
 
 /** The path of the archive, compressed with gzip. Needs debootstrap and, the first time, a mirror. */
 export function debianAci(): string {
