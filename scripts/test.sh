@@ -10,12 +10,14 @@ project=$(cd "$(dirname "$0")/.." && pwd)
 results=${JETPACK_TEST_RESULTS:-}
 pool=jptest$$
 work=
+waker=
 
 # shellcheck disable=SC2317
 finish() {
   status=$?
   trap - EXIT INT TERM HUP
   cd /
+  if [ -n "$waker" ]; then kill "$waker" 2>/dev/null || :; fi
   if [ -n "$work" ]; then
     remove_pool "$pool" "$work/pool.img" || status=1
     rm -rf --one-file-system "$work"
@@ -51,6 +53,19 @@ note "$pool on $work/pool.img (sparse)"
 JETPACK_TEST_POOL=$pool
 JETPACK_MUST_WORK=1
 export JETPACK_TEST_POOL JETPACK_MUST_WORK
+
+# Tests use file systems right after they have killed who wrote to others: what every command of jetpack does first on
+# zfs-fuse (docs/tools.md), the tests cannot do before each of their own calls.
+keep_awake() {
+  while sleep 10; do
+    mounted=$(awk '$3 ~ /^fuse/ { print $2; exit }' /proc/self/mounts)
+    if [ -n "$mounted" ]; then "$project/shim/build/jetpack-shim" wake "$mounted" || :; fi
+  done
+}
+if [ ! -e /dev/zfs ]; then
+  keep_awake </dev/null >/dev/null 2>&1 &
+  waker=$!
+fi
 
 failed=0
 say '[6/7] The shim'

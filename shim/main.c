@@ -8,6 +8,7 @@
  *     jetpack-shim xattr-apply DIR
  *     jetpack-shim xattr-dump DIR
  *     jetpack-shim hold
+ *     jetpack-shim wake FOLDER
  *     jetpack-shim mds --uid U --gid G --port P [--listen ADDRESS]...
  *                      [--program PATH]... [--data PATH]... -- ARGV...
  *     jetpack-shim version
@@ -25,6 +26,7 @@
 #include "linux/metadata-relay.h"
 #include "linux/given.h"
 #include "linux/self.h"
+#include "linux/wake.h"
 #include "linux/xattr.h"
 #include "plan-values.h"
 #include "report.h"
@@ -38,7 +40,7 @@
 static int usage(const char *what, const char *thing) {
     static struct problem problem;
     problem_set(&problem, EXIT_SHIM, "USAGE", what, thing, 0,
-                "jetpack-shim run|enter|attach|mds|xattr-apply|xattr-dump|version");
+                "jetpack-shim run|enter|attach|mds|xattr-apply|xattr-dump|wake|version");
     report(&problem, false);
     return problem.exit;
 }
@@ -214,6 +216,11 @@ static int mds(char **argv) {
     return mds_start(&o);
 }
 
+static int wake_up(char **argv) {
+    return argv[0] != NULL && argv[1] == NULL ? wake(argv[0])
+                                              : usage("wake: name one folder", NULL);
+}
+
 static int version(char **argv) {
     static const char line[] = "jetpack-shim " VERSION " plan 1\n";
     (void)argv;
@@ -231,6 +238,7 @@ int main(int argc, char **argv) {
                     {"metadata-relay", metadata_relay},
                     {"xattr-apply", apply},
                     {"xattr-dump", dump},
+                    {"wake", wake_up},
                     {"version", version}};
     static struct problem problem;
     if (argc < 2)

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -375,7 +376,20 @@ COLD static void settle_apps(void) {
     }
 }
 
+/*
+ * zfs-fuse may wait for a request of a process that was killed, and answer nobody, until somebody
+ * uses the file system that it waits for (wake.h). What we write next may be on another one.
+ */
+COLD static void use_roots(void) {
+    for (unsigned i = 0; i < own.plan.app_count; i++) {
+        struct statfs s;
+        if (own.plan.apps[i] != NULL && own.plan.apps[i]->root_kind == PLAN_DIR)
+            (void)statfs(own.plan.apps[i]->root, &s);
+    }
+}
+
 COLD static void finish(void) {
+    use_roots();
     settle_apps();
     metadata_end();
     own.pod.exit = status < 0 ? 0 : status;

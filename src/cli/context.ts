@@ -5,8 +5,7 @@ import process from 'node:process';
 
 import { HostError } from '../errors.ts';
 import { childExec } from '../exec/child.ts';
-import type { Run } from '../exec/exec.ts';
-import type { Exec } from '../exec/exec.ts';
+import type { Argv, Exec, Run } from '../exec/exec.ts';
 import { ACCOUNT } from '../host/accounts.ts';
 import { loadConfig, rootDatasetOf, type Config, type ConfigSources } from '../host/config.ts';
 import { findAccount, findGroupId } from '../host/local-accounts.ts';
@@ -17,6 +16,7 @@ import type { PreparePorts } from '../pod/prepare.ts';
 import { LinuxRuntime } from '../runtime/linux.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { createZfs } from '../zfs/cli.ts';
+import { oneAtATime } from '../zfs/one-at-a-time.ts';
 import type { Zfs } from '../zfs/zfs.ts';
 
 export interface GlobalOptions {
@@ -33,6 +33,17 @@ function findTool(...candidates: readonly string[]): string {
   return candidates.find((candidate) => existsSync(candidate)) ?? candidates[0] ?? '';
 }
 
+/** zfs-fuse alone has no device of this name. */
+function isZfsFuse(): boolean {
+  return process.platform === 'linux' && !existsSync('/dev/zfs');
+}
+
+function zfsArgv(program: string): Argv {
+  const flock = findTool('/usr/bin/flock');
+  if (!isZfsFuse() || !existsSync(program) || !existsSync(flock)) return [program];
+  return oneAtATime(program, flock);
+}
+
 export interface Context {
   readonly config: Config;
   readonly exec: Exec;
@@ -40,8 +51,8 @@ export interface Context {
   readonly layout: Layout;
   readonly runtime: Runtime;
   readonly tools: {
-    readonly zfs: string;
-    readonly zpool: string;
+    readonly zfs: Argv;
+    readonly zpool: Argv;
     readonly rm: string;
     readonly xz: string;
     readonly bzip2: string;
@@ -88,10 +99,13 @@ export function configSources(options: GlobalOptions): ConfigSources {
 export function createContext(options: GlobalOptions): Context {
   const config = lazy(() => loadConfig(configSources(options)));
   const tools = lazy(() => ({
-    zfs: config()['zfs.program'] ?? findTool('/usr/sbin/zfs', '/sbin/zfs', '/usr/local/sbin/zfs'),
-    zpool:
+    zfs: zfsArgv(
+      config()['zfs.program'] ?? findTool('/usr/sbin/zfs', '/sbin/zfs', '/usr/local/sbin/zfs'),
+    ),
+    zpool: zfsArgv(
       config()['zpool.program'] ??
-      findTool('/usr/sbin/zpool', '/sbin/zpool', '/usr/local/sbin/zpool'),
+        findTool('/usr/sbin/zpool', '/sbin/zpool', '/usr/local/sbin/zpool'),
+    ),
     rm: '/bin/rm',
     xz: findTool('/usr/bin/xz', '/usr/local/bin/xz'),
     bzip2: findTool('/usr/bin/bzip2', '/bin/bzip2'),
@@ -163,6 +177,9 @@ export function createContext(options: GlobalOptions): Context {
     },
     ensureReady() {
       ensureRoot();
+      // Not on the way of a start: a process more costs it too much, and any other command does it.
+      if (options.blocking !== true && isZfsFuse())
+        childExec.runSync([tools().shim, 'wake', layout().dir.root]);
       if (existsSync(layout().dir.pods) && existsSync(layout().dir.images)) return;
       throw new HostError(
         'NOT_INITIALISED',

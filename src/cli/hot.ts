@@ -49,7 +49,7 @@ async function prepareNothing(layout: ReturnType<typeof createLayout>): Promise<
     zfsAtOnce: zfs,
     layout,
     runtime: new LinuxRuntime({ architecture: process.arch, libexec: '/absent', exec: childExec }),
-    tools: { zfs: '/sbin/zfs', rm: '/bin/rm' },
+    tools: { zfs: ['/sbin/zfs'] as const, rm: '/bin/rm' },
     settings: { logMaxBytes: 4096, logKeep: 0, stopGraceMs: 0 },
     metadata: { port: 1, warn: true, relay: { uid: 1, gid: 1 } },
     groupId: undefined,

@@ -1,4 +1,5 @@
 /** The pod manifest and the host's facts, compiled into the plan. Pure. */
+import type { Argv } from '../exec/exec.ts';
 import path from 'node:path';
 
 import type { Layout } from '../host/layout.ts';
@@ -44,7 +45,7 @@ export interface CompileInput {
     readonly logKeep: number;
     readonly stopGraceMs: number;
   };
-  readonly tools: { readonly zfs: string; readonly rm: string };
+  readonly tools: { readonly zfs: Argv; readonly rm: string };
   /** Set TERM for an app on a terminal. */
   readonly term: string | undefined;
 }
@@ -219,9 +220,9 @@ export function compilePlan(input: CompileInput): Plan {
       // zfs-fuse lets go of a file system only some time after it unmounted it: asked early, the destroy waits less.
       // A mutable pod may have others by then.
       ...(input.rootfsKind === 'dir' && !mutable
-        ? hostMounts(input).map((dataset) => [tools.zfs, 'unmount', dataset])
+        ? hostMounts(input).map((dataset) => [...tools.zfs, 'unmount', dataset])
         : []),
-      [tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
+      [...tools.zfs, 'destroy', '-r', layout.dataset.pod(uuid)],
       [tools.rm, '-rf', '--one-file-system', '--', ...leftovers],
     ],
     apps: input.manifest.apps.map((app) => compileApp(app, input)),

@@ -2,6 +2,7 @@
  * Prepare: a request becomes a pod on disk that the shim can start without us. Steps run in order; the first that fails
  * undoes the ones before it in reverse. A SIGKILL leaves a pod without marker and without lease, which `gc` removes.
  */
+import type { Argv } from '../exec/exec.ts';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -44,7 +45,7 @@ export interface PreparePorts {
   readonly zfsAtOnce: Zfs;
   readonly runtime: Runtime;
   readonly layout: Layout;
-  readonly tools: { readonly zfs: string; readonly rm: string };
+  readonly tools: { readonly zfs: Argv; readonly rm: string };
   readonly settings: {
     readonly logMaxBytes: number;
     readonly logKeep: number;

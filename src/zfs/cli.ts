@@ -1,6 +1,6 @@
 /** The ZFS port on the programs zfs(8) and zpool(8), of OpenZFS and of zfs-fuse. What they do and say: docs/tools.md. */
 import { ZfsError } from '../errors.ts';
-import type { Run, RunResult } from '../exec/exec.ts';
+import type { Argv, Run, RunResult } from '../exec/exec.ts';
 import {
   cloneArgv,
   createArgv,
@@ -35,9 +35,9 @@ import type { DatasetName, Zfs } from './zfs.ts';
 
 export interface ZfsPrograms {
   readonly run: Run;
-  /** Absolute paths. */
-  readonly zfs: string;
-  readonly zpool: string;
+  /** The programs, by absolute paths, behind what they are started by, if anything (one-at-a-time.ts). */
+  readonly zfs: Argv;
+  readonly zpool: Argv;
   /** setfattr(1), which only finding out about extended attributes on zfs-fuse needs. */
   readonly setfattr?: string;
   /** For tests. */
@@ -55,11 +55,11 @@ export function createZfs(programs: ZfsPrograms): Zfs {
   /** Not known before the first listing: whether `zfs list` takes -p. */
   let listIsParsable: boolean | undefined;
 
-  const tryZfs = async (args: readonly string[]) => run([zfs, ...args]);
+  const tryZfs = async (args: readonly string[]) => run([...zfs, ...args]);
 
   /** stdout of a command that must succeed. */
-  async function must(program: string, args: readonly string[], attempt: Attempt): Promise<string> {
-    const result = await run([program, ...args]);
+  async function must(program: Argv, args: readonly string[], attempt: Attempt): Promise<string> {
+    const result = await run([...program, ...args]);
     if (result.status !== 0) throw zfsFailure(result, attempt);
     return result.stdout;
   }

@@ -10,7 +10,7 @@ import type { DatasetName, Properties, ZfsFeatures } from './zfs.ts';
 
 interface Probe {
   readonly run: Run;
-  readonly zfs: string;
+  readonly zfs: Argv;
   readonly setfattr?: string;
   readonly destroy: (name: DatasetName) => Promise<void>;
 }
@@ -18,10 +18,10 @@ interface Probe {
 /** Rejects with ZFS_UNAVAILABLE when no ZFS answers. Leaves nothing behind in `scratch`. */
 export async function detectFeatures(probe: Probe, scratch?: DatasetName): Promise<ZfsFeatures> {
   const { run, zfs } = probe;
-  const usage = parseUsage((await run([zfs])).stderr);
-  const version = await run([zfs, 'version']);
+  const usage = parseUsage((await run(zfs)).stderr);
+  const version = await run([...zfs, 'version']);
   // `get` alone prints every property with its values; it also tells whether the module or the daemon is there at all.
-  const properties = await run([zfs, 'get']);
+  const properties = await run([...zfs, 'get']);
   if (codeOf(wordsOf(properties)) === 'ZFS_UNAVAILABLE') {
     throw zfsFailure(properties, { what: 'use ZFS', dataset: '' });
   }
@@ -58,7 +58,7 @@ async function canCreate(
 ): Promise<boolean> {
   const name = `${scratch}/probe-${randomUUID()}` as DatasetName;
   const args = createArgv(name, { properties: { mountpoint: 'none', ...properties } });
-  const result = await probe.run([probe.zfs, ...args]);
+  const result = await probe.run([...probe.zfs, ...args]);
   if (result.status === 0) {
     await probe.destroy(name);
     return true;
@@ -84,7 +84,7 @@ async function keepsXattrs(
   scratch: DatasetName | undefined,
 ): Promise<boolean | undefined> {
   if (scratch === undefined || setfattr === undefined) return undefined;
-  const { stdout } = await run([zfs, ...getArgv(scratch, ['mounted', 'mountpoint'])]);
+  const { stdout } = await run([...zfs, ...getArgv(scratch, ['mounted', 'mountpoint'])]);
   const { mounted, mountpoint } = parseGet(stdout);
   if (mounted !== 'yes' || mountpoint === undefined) return undefined;
   const attribute = 'user.jetpack.probe';

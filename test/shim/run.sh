@@ -4,9 +4,9 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd)
 SHIM=$build/jetpack-shim PAYLOAD=$build/payload HTTP=$build/http WRITER=$build/writer PROBE=$build/probe BPF=$build/seccomp-default.bpf
-SERVICE=$build/service MANAGER=$build/manager INTRUDER=$build/intruder EVIL=$build/evil.so
+SERVICE=$build/service MANAGER=$build/manager INTRUDER=$build/intruder SLEEPY=$build/sleepy EVIL=$build/evil.so
 WORK=$(mktemp -d /tmp/jetpack-shim-test.XXXXXX)
-export SHIM PAYLOAD HTTP WRITER PROBE BPF SERVICE MANAGER INTRUDER EVIL WORK
+export SHIM PAYLOAD HTTP WRITER PROBE BPF SERVICE MANAGER INTRUDER SLEEPY EVIL WORK
 . "$here/lib.sh"
 # Only our own files: mounts would have been left in /proc/self/mounts, which the last test reads.
 trap 'rm -rf --one-file-system "$WORK"' EXIT

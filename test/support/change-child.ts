@@ -36,7 +36,7 @@ const { addApp } = await import('../../src/pod/add-app.ts');
 const { removeApp } = await import('../../src/pod/remove-app.ts');
 const { LinuxRuntime } = await import('../../src/runtime/linux.ts');
 const { appRequest, podRequest } = await import('./pod-request.ts');
-const { realZfs, toolPath } = await import('./real-zfs.ts');
+const { realZfs, zfsArgv } = await import('./real-zfs.ts');
 
 const { config } = mergeConfig(
   defaultSettings({ platform: 'linux', packageDir: new URL('../..', import.meta.url).pathname }),
@@ -62,7 +62,7 @@ const ports = {
     exec: childExec,
   }),
   layout,
-  tools: { zfs: toolPath('zfs'), rm: '/bin/rm' },
+  tools: { zfs: zfsArgv('zfs'), rm: '/bin/rm' },
   settings: { logMaxBytes: 1, logKeep: 1, stopGraceMs: 1 },
   metadata: { port: 1, warn: false, relay: undefined },
   groupId: undefined,

@@ -13,7 +13,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
 
-import { toolPath } from './real-zfs.ts';
+import { zfsArgv } from './real-zfs.ts';
 
 export const PROJECT = path.resolve(import.meta.dirname, '../..');
 const MAIN = path.join(PROJECT, 'dist', 'main.cjs');
@@ -38,8 +38,13 @@ export interface Traces {
   readonly processes: readonly string[];
 }
 
+function zfs(...args: readonly string[]) {
+  const [program, ...before] = zfsArgv('zfs');
+  return spawnSync(program, [...before, ...args], { encoding: 'utf8' });
+}
+
 function zfsLines(...args: readonly string[]): readonly string[] {
-  const result = spawnSync(toolPath('zfs'), args, { encoding: 'utf8' });
+  const result = zfs(...args);
   return result.stdout.split('\n').filter((line) => line !== '');
 }
 
@@ -159,8 +164,8 @@ export class JetpackHost {
         .map((line) => line.split('\t'))
         .filter(([, origin]) => origin !== '-')
         .map(([name]) => name ?? '');
-      for (const clone of clones) spawnSync(toolPath('zfs'), ['destroy', '-r', clone]);
-      if (spawnSync(toolPath('zfs'), ['destroy', '-r', this.root]).status === 0) break;
+      for (const clone of clones) zfs('destroy', '-r', clone);
+      if (zfs('destroy', '-r', this.root).status === 0) break;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     }
     rmSync(this.dir, { recursive: true, force: true });

@@ -17,7 +17,7 @@ import { LinuxRuntime } from '../../src/runtime/linux.ts';
 import { readFileSync } from 'node:fs';
 import { composePod } from '../../src/pod/compose.ts';
 import { appRequest, NO_NAMES_ASKED, podRequest } from './pod-request.ts';
-import { realZfs, toolPath } from './real-zfs.ts';
+import { realZfs, zfsArgv } from './real-zfs.ts';
 
 const [conf = '', reference = '', step = ''] = process.argv.slice(2);
 const { config } = mergeConfig(
@@ -34,7 +34,7 @@ const ports: PreparePorts = {
     exec: childExec,
   }),
   layout,
-  tools: { zfs: toolPath('zfs'), rm: '/bin/rm' },
+  tools: { zfs: zfsArgv('zfs'), rm: '/bin/rm' },
   settings: { logMaxBytes: 1, logKeep: 1, stopGraceMs: 1 },
   metadata: { port: 1104, warn: false, relay: undefined },
   groupId: undefined,

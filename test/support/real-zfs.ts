@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { childExec } from '../../src/exec/child.ts';
+import type { Argv } from '../../src/exec/exec.ts';
 import { createZfs } from '../../src/zfs/cli.ts';
+import { oneAtATime } from '../../src/zfs/one-at-a-time.ts';
 import type { DatasetName, Zfs } from '../../src/zfs/zfs.ts';
 
 export function toolPath(name: string): string {
@@ -16,11 +18,16 @@ export function toolPath(name: string): string {
   return found ?? `/usr/sbin/${name}`;
 }
 
+/** As jetpack starts it on this host. */
+export function zfsArgv(name: 'zfs' | 'zpool'): Argv {
+  return existsSync('/dev/zfs') ? [toolPath(name)] : oneAtATime(toolPath(name), toolPath('flock'));
+}
+
 export function realZfs(): Zfs {
   return createZfs({
     run: childExec.run,
-    zfs: toolPath('zfs'),
-    zpool: toolPath('zpool'),
+    zfs: zfsArgv('zfs'),
+    zpool: zfsArgv('zpool'),
     setfattr: toolPath('setfattr'),
   });
 }

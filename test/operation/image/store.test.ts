@@ -74,7 +74,7 @@ async function withStore(
 function zfsOf(transcript: readonly Exchange[]) {
   const fake = replay(transcript);
   return {
-    zfs: createZfs({ run: fake.run, zfs: '/sbin/zfs', zpool: '/sbin/zpool' }),
+    zfs: createZfs({ run: fake.run, zfs: ['/sbin/zfs'], zpool: ['/sbin/zpool'] }),
     finish: fake.finish,
   };
 }

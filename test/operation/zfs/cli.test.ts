@@ -11,8 +11,8 @@ function adapter(transcript: readonly Exchange[]) {
   const pausesMs: number[] = [];
   const zfs = createZfs({
     run: fake.run,
-    zfs: '/usr/sbin/zfs',
-    zpool: '/usr/sbin/zpool',
+    zfs: ['/usr/sbin/zfs'],
+    zpool: ['/usr/sbin/zpool'],
     sleep: (ms) => Promise.resolve(pausesMs.push(ms)),
   });
   return {

@@ -74,3 +74,29 @@ if [ -n "$unified" ] && mkdir "$unified/jetpack-test-$$" 2>/dev/null; then
 else
     skip "a pod runs in its cgroup" "no writable cgroup v2"
 fi
+
+mkdir -p "$WORK/one" "$WORK/the other"
+# A host without FUSE has no zfs-fuse either.
+if [ -c /dev/fuse ]; then
+    "$SLEEPY" "$WORK/one" "$WORK/the other" >"$WORK/sleepy" &
+    sleepy=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ -s "$WORK/sleepy" ] || sleep 0.1
+    done
+    is "both file systems are there" "$(cat "$WORK/sleepy")" mounted
+    timeout 0.3 stat -f "$WORK/one" >/dev/null 2>&1
+    is "one does not answer before the other is used" $? 124
+    is "wake says nothing" "$("$SHIM" wake "$WORK/one" 2>&1)" ""
+    timeout 3 stat -f "$WORK/one" >/dev/null 2>&1
+    is "and it answers" $? 0
+    "$SHIM" wake "$WORK/one"
+    is "what answers is left alone" $? 0
+    umount "$WORK/one"
+    umount "$WORK/the other"
+    wait "$sleepy"
+    is "the daemon ends" $? 0
+fi
+"$SHIM" wake "$WORK/nothing there"
+is "what is not there answers, too" $? 0
+"$SHIM" wake 2>/dev/null
+is "wake needs a folder" $? 125

@@ -64,7 +64,7 @@ function compile(network: 'host' | 'none', relay = true) {
       ]),
     },
     settings: { logMaxBytes: 4096, logKeep: 1, stopGraceMs: 1 },
-    tools: { zfs: '/sbin/zfs', rm: '/bin/rm' },
+    tools: { zfs: ['/sbin/zfs'], rm: '/bin/rm' },
     term: undefined,
   };
   return compilePlan(input);

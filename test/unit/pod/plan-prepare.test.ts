@@ -31,7 +31,7 @@ const ports: PreparePorts = {
   zfsAtOnce: noZfs,
   runtime: new LinuxRuntime({ architecture: process.arch, libexec: '/absent', exec: childExec }),
   layout: createLayout('tank/jp' as DatasetName, '/tmp'),
-  tools: { zfs: '/sbin/zfs', rm: '/bin/rm' },
+  tools: { zfs: ['/sbin/zfs'], rm: '/bin/rm' },
   settings: { logMaxBytes: 4096, logKeep: 1, stopGraceMs: 1 },
   metadata: { port: 1104, warn: false, relay: undefined },
   groupId: undefined,
