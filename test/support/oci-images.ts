@@ -263,24 +263,32 @@ export interface OciLayoutFolder {
 
 /** The names in a tree, in parts of about the same size. Hard links stay together, folders come before what is in them. */
 function splitTree(rootfs: string, count: number): readonly Part[] {
+  // apt's lists in /var are a quarter of it all in a few files: at the end they would leave nothing for the last parts.
+  const rank = (name: string) => (name.startsWith('./var') ? 0 : 1);
   const names = peer('/usr/bin/find', ['.', '-printf', '%P\\0'], rootfs)
     .split('\0')
     .filter((name) => name !== '')
     .map((name) => `./${name}`)
-    .sort();
-  const sizes = names.map((name) => lstatSync(path.join(rootfs, name)));
-  const total = sizes.reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
-  const firstOf = new Map<number, number>();
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const stats = names.map((name) => lstatSync(path.join(rootfs, name)));
+  const sizes = stats.map((stat) => (stat.isFile() ? stat.size / stat.nlink : 0));
+  const partOf = new Map<number, number>();
   const parts: string[][] = Array.from({ length: count }, () => []);
-  let done = 0;
+  let part = 0;
+  let inPart = 0;
+  let left = sizes.reduce((sum, size) => sum + size, 0);
   for (const [i, name] of names.entries()) {
-    const stat = sizes[i];
-    if (stat === undefined) continue;
-    const part = Math.min(count - 1, Math.floor((done / total) * count));
-    const first = stat.isFile() && stat.nlink > 1 ? (firstOf.get(stat.ino) ?? part) : part;
-    if (stat.isFile() && stat.nlink > 1) firstOf.set(stat.ino, first);
-    parts[first]?.push(name);
-    if (stat.isFile()) done += stat.size;
+    const size = sizes[i] ?? 0;
+    if (part < count - 1 && inPart + size / 2 > (left + inPart) / (count - part)) {
+      part += 1;
+      inPart = 0;
+    }
+    const stat = stats[i];
+    const own = stat?.isFile() === true && stat.nlink > 1 ? (partOf.get(stat.ino) ?? part) : part;
+    if (stat !== undefined) partOf.set(stat.ino, own);
+    parts[own]?.push(name);
+    inPart += size;
+    left -= size;
   }
-  return parts.map((part) => ({ names: part }));
+  return parts.map((each) => ({ names: each }));
 }
