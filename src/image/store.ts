@@ -37,7 +37,7 @@ export interface ImageMeta {
   readonly oci?: OciOrigin | undefined;
   /** What this image was rendered on top of, in the order of rendering; for an ACI with dependencies. */
   readonly dependencies?: readonly ImageId[] | undefined;
-  /** All files together, their holes included. */
+  /** All files together, their holes included; of an OCI image those of all layers, also where a later one replaces them. */
   readonly treeBytes: number;
   readonly entries: number;
   readonly manifestDigest: string;
@@ -76,6 +76,8 @@ export interface StoredLayer {
   readonly sizeBytes: number;
   /** Files of this layer alone, holes included. */
   readonly treeBytes: number;
+  /** Entries of this layer alone. */
+  readonly entries: number;
 }
 
 export const FILES = {
