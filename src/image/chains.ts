@@ -32,6 +32,11 @@ export function chainSnapshot(dataset: DatasetName, chainId: Digest): DatasetNam
   return `${dataset}@${chainId.replace(':', '-')}` as DatasetName;
 }
 
+/** The file with the listing of what the topmost layer of a chain changes, among the blobs. */
+export function treeNameOf(chainId: Digest): string {
+  return `tree-${chainId.replace(':', '-')}`;
+}
+
 type Chained = Pick<ImageMeta, 'id' | 'oci'>;
 
 /**

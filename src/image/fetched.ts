@@ -1,13 +1,15 @@
 /**
- * What a reference was when it was fetched last: one small file for each reference and platform. Says whether a pull is needed, and
+ * What a reference was when it was fetched last: a folder for each reference, in it a small file for each platform. Says whether a pull is needed, and
  * lets the commands find an image by the words it was fetched with. Never more than a memory: the image may be gone.
  */
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf } from '../errors.ts';
 import { type Digest, parseDigest, type Platform } from '../formats/oci/model.ts';
+import { renderPlatform } from '../formats/oci/platform.ts';
 import { fileNameFor, type Layout } from '../host/layout.ts';
+import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
 import { parseImageId, readFolder, writeDurably } from './store.ts';
 
@@ -24,10 +26,12 @@ export interface Fetched {
   readonly fetchedAt: string;
 }
 
+function dirOf(layout: Layout, ref: string): string {
+  return path.join(layout.dir.fetched, fileNameFor(ref));
+}
+
 function fileOf(layout: Layout, ref: string, platform: Platform): string {
-  const { os, architecture, variant } = platform;
-  const words = [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
-  return path.join(layout.dir.fetched, fileNameFor(`${ref} ${words}`));
+  return path.join(dirOf(layout, ref), fileNameFor(renderPlatform(platform)));
 }
 
 /** Undefined when it was not fetched, and when what is written there makes no sense. */
@@ -36,30 +40,62 @@ export function findFetched(layout: Layout, ref: string, platform: Platform): Fe
   return fetched?.ref === ref ? fetched : undefined;
 }
 
-/** Replaces what was known. `uuid`: of the lease under which this happens; gc takes the file of a killed one by it. */
-export function putFetched(layout: Layout, fetched: Fetched, uuid: string): void {
-  const aside = path.join(layout.dir.fetched, `.${uuid}`);
-  writeDurably(aside, `${JSON.stringify(fetched)}\n`, 0o444);
-  renameSync(aside, fileOf(layout, fetched.ref, fetched.platform));
+/** What it was for every platform that it was fetched for, the latest first. */
+export function findFetchedForAll(layout: Layout, ref: string): readonly Fetched[] {
+  const dir = dirOf(layout, ref);
+  return readFolder(dir)
+    .flatMap((name) => (isAside(name) ? [] : (readFetched(path.join(dir, name)) ?? [])))
+    .filter((fetched) => fetched.ref === ref)
+    .sort((a, b) => (a.fetchedAt < b.fetchedAt ? 1 : -1));
+}
+
+/** Replaces what was known. Under the lock that gc takes too. */
+export function putFetched(layout: Layout, fetched: Fetched): Promise<void> {
+  return withLock(layout.dir.locks, 'images', () => {
+    const file = fileOf(layout, fetched.ref, fetched.platform);
+    const dir = path.dirname(file);
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    const aside = path.join(dir, ASIDE);
+    rmSync(aside, { force: true });
+    writeDurably(aside, `${JSON.stringify(fetched)}\n`, 0o444);
+    renameSync(aside, file);
+    return Promise.resolve();
+  });
 }
 
 export interface FetchedFile {
   readonly file: string;
-  /** Undefined when it is none of ours, or damaged. */
+  /** Undefined when it is none of ours, damaged, or left by who was killed while writing it. */
   readonly fetched: Fetched | undefined;
 }
 
-/** For gc: all there are. Those that begin with a dot belong to a lease. */
+/** For gc: all there are. */
 export function readFetchedFiles(layout: Layout): readonly FetchedFile[] {
-  return readFolder(layout.dir.fetched).map((name) => {
-    const file = path.join(layout.dir.fetched, name);
-    return { file, fetched: name.startsWith('.') ? undefined : readFetched(file) };
+  return readFolder(layout.dir.fetched).flatMap((folder) => {
+    const dir = path.join(layout.dir.fetched, folder);
+    return readFolder(dir).map((name) => {
+      const file = path.join(dir, name);
+      return { file, fetched: isAside(name) ? undefined : readFetched(file) };
+    });
   });
 }
 
-/** Idempotent. */
+/** Idempotent; takes the folder along when nothing else is in it. Under the lock that `putFetched` takes too. */
 export function removeFetchedFile(file: string): void {
   rmSync(file, { force: true });
+  try {
+    rmdirSync(path.dirname(file));
+  } catch (error) {
+    // FreeBSD says EEXIST for "not empty".
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(error) ?? '')) throw error;
+  }
+}
+
+/** No platform has such a name: fileNameFor escapes a leading dot. */
+const ASIDE = '.new';
+
+function isAside(name: string): boolean {
+  return name === ASIDE;
 }
 
 function readFetched(file: string): Fetched | undefined {

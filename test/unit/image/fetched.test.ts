@@ -9,6 +9,7 @@ import { createLayout, type Layout } from '../../../src/host/layout.ts';
 import {
   type Fetched,
   findFetched,
+  findFetchedForAll,
   putFetched,
   readFetchedFiles,
   removeFetchedFile,
@@ -25,7 +26,7 @@ let layout: Layout;
 beforeEach(() => {
   root = mkdtempSync(path.join(tmpdir(), 'jp-fetched-'));
   layout = createLayout('pool/jetpack' as DatasetName, root);
-  mkdirSync(layout.dir.fetched, { recursive: true });
+  for (const dir of [layout.dir.fetched, layout.dir.locks]) mkdirSync(dir, { recursive: true });
 });
 afterEach(() => {
   rmSync(root, { recursive: true, force: true });
@@ -42,35 +43,39 @@ const fetched = (more: Partial<Fetched> = {}): Fetched => ({
 });
 
 describe('what a reference was when it was fetched', () => {
-  it('is kept for each platform, and replaced by the next fetch', () => {
+  it('is kept for each platform, and replaced by the next fetch', async () => {
     expect(findFetched(layout, REF, AMD64)).toBeUndefined();
-    putFetched(layout, fetched(), 'one');
-    putFetched(layout, fetched({ platform: ARM, etag: '"x"' }), 'two');
+    await putFetched(layout, fetched());
+    await putFetched(layout, fetched({ platform: ARM, etag: '"x"' }));
     const later = fetched({ id: `sha512-${'2'.repeat(128)}` as ImageId });
-    putFetched(layout, later, 'three');
+    await putFetched(layout, later);
     expect(findFetched(layout, REF, AMD64)).toEqual(later);
     expect(findFetched(layout, REF, ARM)?.etag).toBe('"x"');
     expect(findFetched(layout, 'docker://docker.io/library/alpine:3.19', AMD64)).toBeUndefined();
     expect(readFetchedFiles(layout)).toHaveLength(2);
+    expect(findFetchedForAll(layout, REF).map(({ platform }) => platform)).toEqual(
+      expect.arrayContaining([AMD64, ARM]),
+    );
   });
 
-  it('is nothing when the file is damaged', () => {
-    putFetched(layout, fetched(), 'one');
-    const [name = ''] = readdirSync(layout.dir.fetched);
+  it('is nothing when the file is damaged', async () => {
+    await putFetched(layout, fetched());
+    const file = readFetchedFiles(layout)[0]?.file ?? '';
     for (const text of ['', '{', 'null', '{"version":2}', '{"version":1,"ref":"x","id":"y"}']) {
-      rmSync(path.join(layout.dir.fetched, name));
-      writeFileSync(path.join(layout.dir.fetched, name), text);
+      rmSync(file);
+      writeFileSync(file, text);
       expect(findFetched(layout, REF, AMD64), text).toBeUndefined();
     }
-    const [file] = readFetchedFiles(layout);
-    expect(file?.fetched).toBeUndefined();
-    removeFetchedFile(file?.file ?? '');
+    expect(readFetchedFiles(layout)).toEqual([{ file, fetched: undefined }]);
+    expect(findFetchedForAll(layout, REF)).toEqual([]);
+    removeFetchedFile(file);
+    removeFetchedFile(file);
     expect(readdirSync(layout.dir.fetched)).toEqual([]);
   });
 
-  it('has a file also for very long references', () => {
+  it('has a file also for very long references', async () => {
     const ref = `oci-archive:/${'long/'.repeat(100)}x.tar:tag`;
-    putFetched(layout, fetched({ ref }), 'one');
+    await putFetched(layout, fetched({ ref }));
     expect(findFetched(layout, ref, AMD64)?.ref).toBe(ref);
   });
 });
