@@ -138,6 +138,44 @@ static int apply_node(int top, char **f) {
     return r < 0 ? complain("cannot make the node", shown, NULL, r, 1) : 0;
 }
 
+/* What the file system makes up from other things it knows, and no archive may carry. */
+static bool is_virtual(const char *name) {
+    return strncmp(name, "system.", 7) == 0 && strncmp(name, "system.posix_acl_", 17) != 0;
+}
+
+/* Labels that the host's security module puts on files by itself, and does not let go of. */
+static bool is_of_the_host(const char *name) {
+    static const char *const names[] = {"security.selinux", "security.SMACK64", "security.ima",
+                                        "security.evm"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static char attributes[65536];
+
+static int strip(int top, char **f) {
+    char shown[4096];
+    const char *name;
+    struct text t = TEXT_ON(shown);
+    text_str(&t, f[0]);
+    int parent = open_parent(top, f[0], &name);
+    if (parent < 0)
+        return complain("cannot reach", shown, NULL, parent, 1);
+    const char *entry = entry_path(parent, name);
+    ssize_t n = llistxattr(entry, attributes, sizeof attributes);
+    int r = n < 0 && errno != ENOTSUP ? -errno : 0;
+    for (char *at = attributes; r == 0 && at < attributes + n && at[0] != '\0';
+         at += strlen(at) + 1) {
+        if (!is_virtual(at) && !is_of_the_host(at) && lremovexattr(entry, at) < 0)
+            r = errno == ENODATA ? 0 : -errno;
+    }
+    close(parent);
+    return r < 0 ? complain("cannot take the attributes from", shown, NULL, r, 1) : 0;
+}
+
 static int apply_record(int top, char **words, size_t n, unsigned number) {
     uint64_t count;
     char digits[24];
@@ -147,6 +185,8 @@ static int apply_record(int top, char **words, size_t n, unsigned number) {
         return apply_xattr(top, words + 2);
     if (counted && count == 5 && strcmp(words[0], "node") == 0)
         return apply_node(top, words + 2);
+    if (counted && count == 1 && strcmp(words[0], "strip") == 0)
+        return strip(top, words + 2);
     text_num(&t, number);
     return complain("not a record of xattr-apply: number", digits, NULL, 0, 1);
 }
@@ -239,11 +279,6 @@ static int put(const char *bytes, size_t n) {
     return 0;
 }
 
-/* What the file system makes up from other things it knows, and no archive may carry. */
-static bool is_virtual(const char *name) {
-    return strncmp(name, "system.", 7) == 0 && strncmp(name, "system.posix_acl_", 17) != 0;
-}
-
 static int put_record(const char *path, const char *name, size_t length) {
     static const char hex[] = "0123456789abcdef";
     int r = put("x\0003\0", 4);
@@ -264,15 +299,14 @@ static int by_name(const void *a, const void *b) {
 }
 
 static int dump_entry(int parent, const char *name, const char *path) {
-    static char list[65536];
-    static char *names[sizeof list / 6]; /* a name has a namespace and a dot */
+    static char *names[sizeof attributes / 6]; /* a name has a namespace and a dot */
     size_t count = 0;
     const char *entry = entry_path(parent, name);
-    ssize_t n = llistxattr(entry, list, sizeof list);
+    ssize_t n = llistxattr(entry, attributes, sizeof attributes);
     if (n < 0)
         return errno == ENOTSUP ? 0
                                 : complain("cannot list the attributes of", path, NULL, errno, 1);
-    for (char *at = list; at < list + n && at[0] != '\0'; at += strlen(at) + 1) {
+    for (char *at = attributes; at < attributes + n && at[0] != '\0'; at += strlen(at) + 1) {
         if (!is_virtual(at))
             names[count++] = at;
     }

@@ -1,31 +1,19 @@
 /** Brings an ACI into the store: whole or not at all, and visible only once it is whole (publish.ts). */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { AciSink } from '../formats/aci/sink.ts';
-import {
-  type ArchiveProgress,
-  type ArchiveSource,
-  type ArchiveSummary,
-  readArchive,
-} from '../formats/tar/archive.ts';
+import type { ArchiveSource } from '../formats/tar/archive.ts';
 import type { ImageId } from '../schema/appc.ts';
 import { type ImageManifest, parseImageManifest } from '../schema/image-manifest.ts';
 import { requireTrust, type TrustPolicy, type TrustVerdict } from '../trust/gate.ts';
-import { DEFAULT_LIMITS, type ImportLimits } from './limits.ts';
+import type { ImportLimits } from './limits.ts';
 import type { ImagePorts } from './ports.ts';
 import { createTree, type Filled, makeImage, type Making, sealImage } from './publish.ts';
-import { createShimSpecialFiles } from './shim-special-files.ts';
 import { FILES, type ImageMeta } from './store.ts';
-import { renderTreeEnd, renderTreeItem, renderTreeXattr, TREE_HEADER } from './tree-listing.ts';
-import { TreeWriter } from './tree-writer.ts';
+import { type AciProgress, unpackAci } from './unpack-aci.ts';
 
-export interface ImportProgress extends ArchiveProgress {
-  readonly entries: number;
-  readonly writtenBytes: number;
-}
+export type ImportProgress = AciProgress;
 
 export interface ImportRequest {
   readonly archive: ArchiveSource;
@@ -68,7 +56,16 @@ export async function importImage(
 /** Ends with a sealed image in the making. */
 async function unpack(ports: ImagePorts, request: ImportRequest, making: Making): Promise<Filled> {
   const root = await createTree(ports, making, request);
-  const written = await writeTree(ports, request, root, path.join(making.aside, FILES.tree));
+  const { archive, allowDevices, limits, onProgress, signal } = request;
+  const written = await unpackAci(ports, {
+    root,
+    archive,
+    listingFile: path.join(making.aside, FILES.tree),
+    ...(limits === undefined ? {} : { limits }),
+    ...(allowDevices === undefined ? {} : { allowDevices }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(signal === undefined ? {} : { signal }),
+  });
   const { manifestBytes } = written;
   const { manifest, warnings } = parseImageManifest(manifestBytes);
   refuseUnrenderable(manifest);
@@ -99,100 +96,6 @@ async function unpack(ports: ImagePorts, request: ImportRequest, making: Making)
   };
   await sealImage(ports, making, { meta, manifest, manifestBytes }, request.signal);
   return { meta, manifest };
-}
-
-interface WrittenTree {
-  readonly archive: ArchiveSummary;
-  readonly manifestBytes: Buffer;
-  readonly entries: number;
-  readonly treeBytes: number;
-  readonly warnings: readonly string[];
-}
-
-async function writeTree(
-  ports: ImagePorts,
-  request: ImportRequest,
-  root: string,
-  listingFile: string,
-): Promise<WrittenTree> {
-  const limits: ImportLimits = { ...DEFAULT_LIMITS, ...request.limits };
-  const listing = openListing(listingFile);
-  const writer = new TreeWriter({
-    root,
-    allowDevices: request.allowDevices ?? false,
-    treeBytes: limits.treeBytes,
-    onItem: (item) => {
-      listing.add(renderTreeItem(item));
-    },
-    onXattr: (xattr) => {
-      listing.add(renderTreeXattr(xattr));
-    },
-  });
-  try {
-    const sink = new AciSink(writer, limits);
-    const { onProgress, signal } = request;
-    const archive = await readArchive(request.archive, sink, ports, {
-      limits,
-      ...(signal === undefined ? {} : { signal }),
-      ...(onProgress === undefined
-        ? {}
-        : {
-            onProgress: (progress) => {
-              const { entries } = sink;
-              onProgress({ ...progress, entries, writtenBytes: writer.writtenBytes });
-            },
-          }),
-    });
-    const manifestBytes = sink.finish();
-    const warnings = await writer.finish(createShimSpecialFiles(ports));
-    listing.finish();
-    return {
-      archive,
-      manifestBytes,
-      entries: sink.entries,
-      treeBytes: writer.declaredBytes,
-      warnings,
-    };
-  } finally {
-    writer.abandon();
-    listing.close();
-  }
-}
-
-interface ListingFile {
-  add(line: string): void;
-  /** Writes the end, and waits until all is on disk. */
-  finish(): void;
-  /** Idempotent. */
-  close(): void;
-}
-
-function openListing(file: string): ListingFile {
-  let fd: number | undefined = openSync(file, 'wx', 0o444);
-  let waiting: string[] = [TREE_HEADER];
-  let lines = 0;
-  const flush = (): void => {
-    if (fd === undefined) return;
-    const data = Buffer.from(waiting.join(''));
-    for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
-    waiting = [];
-  };
-  return {
-    add(line) {
-      lines += 1;
-      waiting.push(line);
-      if (waiting.length >= 1024) flush();
-    },
-    finish() {
-      waiting.push(renderTreeEnd(lines));
-      flush();
-      if (fd !== undefined) fsyncSync(fd);
-    },
-    close() {
-      if (fd !== undefined) closeSync(fd);
-      fd = undefined;
-    },
-  };
 }
 
 /** What rendering would need and is not done here is refused by name. */

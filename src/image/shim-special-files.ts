@@ -38,8 +38,9 @@ export async function dumpXattrs(ports: Ports, root: string): Promise<readonly S
 }
 
 /** Records in the plan's encoding; values of attributes are hex, since they may have NUL bytes. */
-export function renderSpecialFiles({ nodes, xattrs }: SpecialFiles): Buffer {
+export function renderSpecialFiles({ stripped, nodes, xattrs }: SpecialFiles): Buffer {
   const records = [
+    ...stripped.map((path) => record('strip', [path === '' ? '.' : path])),
     ...nodes.map(({ path, kind, mode, major, minor }) =>
       record('node', [path, kind, String(mode), String(major), String(minor)]),
     ),

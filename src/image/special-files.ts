@@ -17,6 +17,8 @@ export interface SpecialXattr {
 }
 
 export interface SpecialFiles {
+  /** Paths that are to lose the extended attributes that they have. */
+  readonly stripped: readonly string[];
   readonly nodes: readonly SpecialNode[];
   readonly xattrs: readonly SpecialXattr[];
 }
@@ -28,7 +30,7 @@ export interface LostXattr {
   readonly reason: string;
 }
 
-/** Makes the nodes, then sets the attributes, below `root`. Rejects when a node cannot be made; a lost attribute is a result. */
+/** Strips, makes the nodes, then sets the attributes, below `root`. Rejects when a node cannot be made; a lost attribute is a result. */
 export type ApplySpecialFiles = (
   root: string,
   files: SpecialFiles,

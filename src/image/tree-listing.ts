@@ -8,9 +8,14 @@
  *     h - - - - - bin/a bin/b                                  a further name of bin/a
  *     p|c|b 0666 0 0 1700000000 - 1,3 dev/null                 FIFO or device: major,minor
  *     x NAME BASE64 PATH                                       an extended attribute
+ *     - PATH                                                   of a tree below: this, and all that is in it, is gone
  *     end 5                                                    how many lines there were in between
  *
  * Names are bytes; all but the visible ones of ASCII are written `\ooo`.
+ *
+ * A layer over others has a listing of what it changes: a log, in which each line is about the tree as the lines before it have left it. An
+ * item takes the place of what is at its path, and of everything below that unless it is a folder over a folder; it has no
+ * extended attributes but those that follow it. tree-fold.ts makes one listing of several.
  */
 
 /** Everything but extended attributes, which are facts of their own about a path. `path` is byte text, empty for the root. */
@@ -105,35 +110,63 @@ export function unescapeName(text: string): string {
   );
 }
 
+export function renderTreeRemoval(path: string): string {
+  return `- ${escapeName(path)}\n`;
+}
+
 export interface TreeListing {
   readonly items: ReadonlyMap<string, TreeItem>;
   readonly xattrs: readonly TreeXattr[];
 }
 
-/** Undefined when the text is no whole listing. */
+/** What one line says. */
+export type TreeLine =
+  { readonly item: TreeItem } | { readonly xattr: TreeXattr } | { readonly removed: string };
+
+/** Of a whole tree, and no layer over others. Undefined when the text is no whole listing of such a one. */
 export function parseTreeListing(text: string): TreeListing | undefined {
-  if (!text.startsWith(TREE_HEADER) || !text.endsWith('\n')) return undefined;
-  const lines = text.slice(TREE_HEADER.length, -1).split('\n');
-  const end = lines.pop();
-  if (end !== `end ${String(lines.length)}`) return undefined;
   const items = new Map<string, TreeItem>();
   const xattrs: TreeXattr[] = [];
-  for (const line of lines) {
-    const words = line.split(' ');
-    if (words[0] === 'x') {
-      const [, name = '', value = '', path = ''] = words;
-      xattrs.push({
+  const isWhole = parseTreeLines(text, (line) => {
+    if ('removed' in line) return false;
+    if ('item' in line) items.set(line.item.path, line.item);
+    else xattrs.push(line.xattr);
+    return true;
+  });
+  return isWhole ? { items, xattrs } : undefined;
+}
+
+/** Calls `take` for each line, as long as it returns true. False when it did not, or when the text is no whole listing. */
+export function parseTreeLines(text: string, take: (line: TreeLine) => boolean): boolean {
+  if (!text.startsWith(TREE_HEADER) || !text.endsWith('\n')) return false;
+  const lastLine = text.lastIndexOf('\n', text.length - 2) + 1;
+  let lines = 0;
+  for (let at = TREE_HEADER.length; at < lastLine; lines++) {
+    const end = text.indexOf('\n', at);
+    const line = parseLine(text.slice(at, end).split(' '));
+    if (line === undefined || !take(line)) return false;
+    at = end + 1;
+  }
+  return text.slice(lastLine) === renderTreeEnd(lines);
+}
+
+function parseLine(words: readonly string[]): TreeLine | undefined {
+  if (words[0] === '-') {
+    const [, path] = words;
+    return path === undefined || words.length !== 2 ? undefined : { removed: unescapeName(path) };
+  }
+  if (words[0] === 'x') {
+    const [, name = '', value = '', path = ''] = words;
+    return {
+      xattr: {
         path: unescapeName(path),
         name: unescapeName(name),
         value: value === '-' ? '' : Buffer.from(value, 'base64').toString('latin1'),
-      });
-      continue;
-    }
-    const item = parseItem(words);
-    if (item === undefined) return undefined;
-    items.set(item.path, item);
+      },
+    };
   }
-  return { items, xattrs };
+  const item = parseItem(words);
+  return item === undefined ? undefined : { item };
 }
 
 function parseItem(words: readonly string[]): TreeItem | undefined {

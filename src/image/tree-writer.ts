@@ -1,23 +1,27 @@
 /**
- * Unpacks entries into an empty folder that nobody else writes to. The attack that each rule stops:
+ * Unpacks entries into a folder that nobody else writes to: an empty one, or one with the tree of the layers or images below. The
+ * attack that each rule stops:
  *
- * - Nothing is written through a symlink. A parent is used only if this writer made it, as a real folder: an entry `a` that is
- *   a symlink to / and an entry `a/etc/passwd` would else be written to the host.
+ * - Nothing is written through a symlink. A parent is used only if this writer made it, as a real folder, or has seen that the lower
+ *   tree has a real folder there: an entry `a` that is a symlink to / and an entry `a/etc/passwd` would else be written to the host.
+ *   A symlink of the lower tree makes place for the folder; one of the same archive is refused.
  * - Everything is made with O_EXCL, mkdir, symlink or link, which follow nothing and replace nothing: an entry that is there
- *   already is a duplicate, and two programs could see two different trees in one archive.
- * - A hard link goes only to what this writer has made, reached by real folders: else it would give a name inside to a file of the host.
- * - Folders stay 0700 until the end: no user of the host gets at a setuid program while it is unpacked.
+ *   already is a duplicate, and two programs could see two different trees in one archive. What the lower tree has there is removed
+ *   first, and never written to, since other names of it may stay.
+ * - A hard link goes only to what is in the tree, reached by real folders: else it would give a name inside to a file of the host.
+ * - The root stays 0700 until the end, and so do new folders: no user of the host gets at a setuid program while it is unpacked.
  * - Device nodes are made on request only.
+ *
+ * What of the lower tree is only a way to something new keeps its attributes, its time included: the same layers give the same tree
+ * everywhere.
  */
-import { createHash, type Hash, hash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
-  constants,
   fchmodSync,
   fchownSync,
   fstatSync,
-  ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
@@ -29,67 +33,96 @@ import {
   symlinkSync,
   unlinkSync,
   utimesSync,
-  writeSync,
 } from 'node:fs';
 
 import { ArchiveError, errnoOf } from '../errors.ts';
-import type { TreeSink } from '../formats/aci/sink.ts';
+import type { LayerTree } from '../formats/oci/layer-sink.ts';
 import type { TarEntry } from '../formats/tar/entry.ts';
-import { byteTextOf, displayName, fsPath } from '../formats/tar/names.ts';
+import { displayName, fsPath } from '../formats/tar/names.ts';
+import { LowerTree } from './lower-tree.ts';
+import { PathSet } from './path-set.ts';
 import type { ApplySpecialFiles, SpecialNode, SpecialXattr } from './special-files.ts';
+import {
+  badLink,
+  badWhiteout,
+  duplicate,
+  nameFault,
+  notAFolder,
+  symlinkParent,
+} from './tree-faults.ts';
+import { CREATE, TreeFile } from './tree-file.ts';
 import type { Attributes, TreeItem, TreeTime, TreeXattr } from './tree-listing.ts';
+import { secondsOf, timeOf, timeOfStat } from './tree-time.ts';
 
 export interface TreeWriterOptions {
-  /** An empty folder. */
   readonly root: string;
+  /** There is a tree in the folder already. Else it is empty, which is checked as it goes: whatever is there is a duplicate. */
+  readonly isOver: boolean;
+  /** A folder may come twice, the last one counts: writers of layers do it. */
+  readonly mayRepeatFolders: boolean;
   /** Make device nodes. Else those below dev/ are left out with a warning, and others refused. */
   readonly allowDevices: boolean;
   /** Bytes of all files together, their holes included. */
   readonly treeBytes: number;
-  /** Takes every item in the order in which it is made; attributes of folders are those that they will have at the end. */
+  /** Takes every item in the order in which it is made, folders at the end. Of a lower tree, only what is changed. */
   readonly onItem: (item: TreeItem) => void;
   readonly onXattr: (xattr: TreeXattr) => void;
+  /** Something of the lower tree is gone, with all below it, and nothing is in its place. In order with the items. */
+  readonly onRemoval: (path: string) => void;
+}
+
+interface Folder {
+  /** What an entry says. */
+  told: Attributes | undefined;
+  /** What the lower tree says, where that still counts. */
+  kept: Attributes | undefined;
+  /** The folder was there already, and may have extended attributes. */
+  readonly isAdopted: boolean;
+  /** Something of the lower tree may be in it. */
+  hasLower: boolean;
 }
 
 interface OpenFile {
   readonly path: string;
   readonly entry: TarEntry;
-  readonly fd: number;
-  hash: Hash | undefined;
-  sha256: string | undefined;
-  hashedBytes: number;
-  /** The file's end so far: behind it is nothing, not even a hole. */
-  endBytes: number;
+  readonly file: TreeFile;
 }
 
-const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-/** Zeros of this length and more become a hole. */
-const HOLE_BYTES = 64 * 1024;
-const ZEROS = Buffer.alloc(HOLE_BYTES);
-const EMPTY_SHA256 = hash('sha256', '');
+type Kind = 'folder' | 'symlink' | 'other' | 'nothing';
+
 /** Of all extended attributes together: they wait in memory for the end. */
 const MAX_XATTR_BYTES = 64 * 1024 * 1024;
 
-export class TreeWriter implements TreeSink {
+export class TreeWriter implements LayerTree {
   readonly #options: TreeWriterOptions;
-  readonly #root: string;
+  readonly #tree: LowerTree;
   readonly #made: { readonly uid: number; readonly gid: number; readonly umask: number };
-  /** Folders made here, and whether an entry has told their attributes. */
-  readonly #folders = new Map<string, Attributes | undefined>([['', undefined]]);
+  /** Folders that are made here, have a new entry, or have something new in them. */
+  readonly #folders = new Map<string, Folder>();
+  /** Folders of the lower tree, not among those, which something was taken out of. */
+  readonly #touched = new Map<string, Attributes>();
+  /** Folders of the lower tree that were seen to be real ones; forgotten whenever something is removed. */
+  readonly #seen = new Set<string>();
+  /** What this archive has that is no folder; undefined where nothing else can be in its way. */
+  readonly #written: PathSet | undefined;
   readonly #nodes = new Map<string, TarEntry>();
   readonly #linksToNodes: { readonly path: string; readonly target: string }[] = [];
   readonly #leftOut = new Set<string>();
-  readonly #xattrs: SpecialXattr[] = [];
+  readonly #xattrs = new Map<string, SpecialXattr[]>();
   readonly #warnings = new Set<string>();
-  #file: OpenFile | undefined;
+  #open: OpenFile | undefined;
   #writtenBytes = 0;
   #declaredBytes = 0;
   #xattrBytes = 0;
 
   constructor(options: TreeWriterOptions) {
+    const { root, isOver } = options;
     this.#options = options;
-    this.#root = byteTextOf(options.root);
-    this.#made = probe(options.root);
+    this.#tree = new LowerTree(root);
+    this.#written = isOver ? new PathSet() : undefined;
+    this.#folders.set('', isOver ? this.#adopted('') : newFolder());
+    this.#made = probe(root);
+    if (isOver) chmodSync(root, 0o700);
   }
 
   /** Bytes written to files so far. */
@@ -120,45 +153,76 @@ export class TreeWriter implements TreeSink {
         this.#makeLink(path, linkTarget);
         return;
       case 'fifo':
+        this.#makeWay(path);
         this.#nodes.set(path, entry);
         break;
       case 'character-device':
-      case 'block-device':
-        if (!this.#wantsDevice(path, entry)) return;
-        this.#nodes.set(path, entry);
+      case 'block-device': {
+        const isWanted = this.#wantsDevice(path, entry);
+        if (this.#makeWay(path) && !isWanted) this.#options.onRemoval(path);
+        if (isWanted) this.#nodes.set(path, entry);
+        else {
+          this.#leftOut.add(path);
+          return;
+        }
+      }
     }
     for (const { name, value } of entry.xattrs) this.#keepXattr({ path, name, value });
   }
 
   data(bytes: Buffer, offset: number): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    this.#hashPiece(file, bytes, offset);
-    writePiece(file, bytes, offset);
+    if (this.#open === undefined) return;
+    this.#open.file.write(bytes, offset);
     this.#writtenBytes += bytes.length;
   }
 
   end(): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    const { path, entry, fd } = file;
-    if (file.endBytes < entry.sizeBytes) ftruncateSync(fd, entry.sizeBytes);
+    const open = this.#open;
+    if (open === undefined) return;
+    const { path, entry, file } = open;
+    const sha256 = file.finish();
     this.#own(entry, (uid, gid) => {
-      fchownSync(fd, uid, gid);
+      fchownSync(file.fd, uid, gid);
     });
     // After the owner: chown(2) takes setuid and setgid away.
     if ((entry.mode & 0o7000) !== 0 || (entry.mode & this.#made.umask) !== 0)
-      fchmodSync(fd, entry.mode);
+      fchmodSync(file.fd, entry.mode);
     const mtime = timeOf(entry);
-    futimesSync(fd, secondsOf(mtime), secondsOf(mtime));
-    this.#file = undefined;
-    closeSync(fd);
-    this.#options.onItem({
-      kind: 'f',
-      ...attributesOf(path, entry, mtime),
-      sizeBytes: entry.sizeBytes,
-      sha256: this.#sha256(file),
-    });
+    futimesSync(file.fd, secondsOf(mtime), secondsOf(mtime));
+    this.#open = undefined;
+    file.close();
+    const { sizeBytes } = entry;
+    this.#options.onItem({ kind: 'f', ...attributesOf(path, entry, mtime), sizeBytes, sha256 });
+  }
+
+  whiteout(path: string): void {
+    const parent = parentOf(path);
+    const kind = this.#kindAt(parent);
+    if (kind === 'symlink') throw badWhiteout(path, 'leads through a symlink');
+    if (kind !== 'folder' || this.#isOwn(path)) return;
+    const folder = this.#folders.get(path);
+    if (folder !== undefined) {
+      this.#empty(path, folder);
+      folder.kept = undefined;
+    } else if (this.#tree.find(path) !== undefined) {
+      this.#touch(parent);
+      this.#takeOut(path);
+    }
+  }
+
+  opaque(path: string): void {
+    const kind = this.#kindAt(path);
+    if (kind === 'symlink' || kind === 'other') {
+      throw badWhiteout(path, 'hides the content of what is no folder');
+    }
+    if (kind === 'nothing') return;
+    const folder = this.#folders.get(path);
+    if (folder !== undefined) {
+      this.#empty(path, folder);
+      return;
+    }
+    this.#touch(path);
+    for (const name of this.#tree.names(path)) this.#takeOut(`${path}/${name}`);
   }
 
   /**
@@ -166,22 +230,26 @@ export class TreeWriter implements TreeSink {
    * Returns warnings, each of them once.
    */
   async finish(apply: ApplySpecialFiles): Promise<readonly string[]> {
-    if (this.#nodes.size > 0 || this.#xattrs.length > 0) await this.#finishSpecials(apply);
-    for (const [path, { mode, uid, gid, mtime }] of this.#folderAttributes().reverse()) {
-      const place = this.#place(path);
-      if (uid !== this.#made.uid || gid !== this.#made.gid || path === '')
-        lchownSync(place, uid, gid);
-      chmodSync(place, mode);
-      utimesSync(place, secondsOf(mtime), secondsOf(mtime));
+    // Of a folder that was there and is a new one now.
+    const stripped = [...this.#folders].flatMap(([path, { isAdopted, kept }]) =>
+      isAdopted && kept === undefined ? [path] : [],
+    );
+    const hasSpecials = this.#nodes.size > 0 || this.#xattrs.size > 0 || stripped.length > 0;
+    const xattrs = hasSpecials ? await this.#finishSpecials(apply, stripped) : [];
+    for (const attributes of this.#folderAttributes().reverse()) this.#settleFolder(attributes);
+    for (const [path, attributes] of this.#touched) {
+      if (!this.#folders.has(path) && this.#kindAt(path) === 'folder')
+        this.#tree.restoreTime(attributes);
     }
+    // Behind the folders: a new item has no attributes but those that follow it.
+    for (const xattr of xattrs) this.#options.onXattr(xattr);
     return [...this.#warnings];
   }
 
   /** Closes what is open. For when something has gone wrong; the folder is the caller's to remove. */
   abandon(): void {
-    if (this.#file === undefined) return;
-    closeSync(this.#file.fd);
-    this.#file = undefined;
+    this.#open?.file.close();
+    this.#open = undefined;
   }
 
   // Kinds of entries
@@ -196,29 +264,19 @@ export class TreeWriter implements TreeSink {
         { entry: displayName(path) },
       );
     }
-    const fd = this.#make(path, (place) => openSync(place, CREATE, entry.mode & 0o777));
-    this.#file = {
-      path,
-      entry,
-      fd,
-      hash: undefined,
-      sha256: undefined,
-      hashedBytes: 0,
-      endBytes: 0,
-    };
+    const fd = this.#makeEntry(path, (place) => openSync(place, CREATE, entry.mode & 0o777));
+    this.#open = { path, entry, file: new TreeFile(fd, entry.sizeBytes) };
   }
 
   #makeFolder(path: string, entry: TarEntry): void {
-    if (this.#folders.has(path)) {
-      if (this.#folders.get(path) !== undefined) throw duplicate(path);
-    } else {
-      this.#make(path, (place) => {
-        mkdirSync(place, 0o700);
-      });
+    let folder = this.#folders.get(path);
+    if (folder === undefined) folder = this.#addFolder(path);
+    else if (folder.told !== undefined) {
+      if (!this.#options.mayRepeatFolders) throw duplicate(path);
+      this.#xattrs.delete(path);
     }
-    const attributes = attributesOf(path, entry, timeOf(entry));
-    this.#folders.set(path, attributes);
-    this.#options.onItem({ kind: 'd', ...attributes });
+    folder.told = attributesOf(path, entry, timeOf(entry));
+    folder.kept = undefined;
   }
 
   #makeSymlink(path: string, entry: TarEntry): void {
@@ -229,8 +287,8 @@ export class TreeWriter implements TreeSink {
         { entry: displayName(path) },
       );
     }
-    const place = this.#place(path);
-    this.#make(path, () => {
+    const place = this.#tree.place(path);
+    this.#makeEntry(path, () => {
       symlinkSync(fsPath(entry.linkName), place);
     });
     this.#own(entry, (uid, gid) => {
@@ -247,6 +305,7 @@ export class TreeWriter implements TreeSink {
 
   #makeLink(path: string, target: string): void {
     if (this.#leftOut.has(target)) {
+      if (this.#makeWay(path)) this.#options.onRemoval(path);
       this.#leftOut.add(path);
       return;
     }
@@ -254,28 +313,28 @@ export class TreeWriter implements TreeSink {
       this.#linksToNodes.push({ path, target });
       return;
     }
-    if (!this.#folders.has(parentOf(target)))
+    if (target === path || target.startsWith(`${path}/`))
+      throw badLink(path, target, 'it would take the place of');
+    if (this.#kindAt(parentOf(target)) !== 'folder')
       throw badLink(path, target, 'is not in a folder of it');
-    const from = this.#place(target);
-    const found = lstatSync(from, { throwIfNoEntry: false });
+    const from = this.#tree.place(target);
+    const found = this.#tree.find(target);
     if (found === undefined) throw badLink(path, target, 'has not come before it');
     if (found.isDirectory()) throw badLink(path, target, 'is a folder');
-    this.#make(path, (place) => {
+    this.#makeEntry(path, (place) => {
       // On FreeBSD link(2) follows a symlink, out of the root perhaps: a second one with the same target will do.
       if (found.isSymbolicLink()) {
         symlinkSync(readlinkSync(from, { encoding: 'buffer' }), place);
-        lchownSync(place, found.uid, found.gid);
-        lutimesSync(place, found.mtimeMs / 1000, found.mtimeMs / 1000);
+        lchownSync(place, Number(found.uid), Number(found.gid));
+        const mtime = secondsOf(timeOfStat(found.mtimeNs));
+        lutimesSync(place, mtime, mtime);
       } else linkSync(from, place);
     });
     if (found.isSymbolicLink()) {
       this.#options.onItem({
         kind: 'l',
-        path,
+        ...this.#tree.attributes(path, found),
         mode: 0o777,
-        uid: found.uid,
-        gid: found.gid,
-        mtime: timeOfStat(lstatSync(this.#place(path), { bigint: true }).mtimeNs),
         target: readlinkSync(from, { encoding: 'buffer' }).toString('latin1'),
       });
     } else this.#options.onItem({ kind: 'h', path, target });
@@ -293,52 +352,170 @@ export class TreeWriter implements TreeSink {
         },
       );
     }
-    this.#leftOut.add(path);
     this.#warn('device nodes below dev/ are left out: every app gets its own /dev');
     return false;
   }
 
-  async #finishSpecials(apply: ApplySpecialFiles): Promise<void> {
-    const nodes = [...this.#nodes].map(([path, entry]) => specialNode(path, entry));
-    const lost = await apply(this.#options.root, { nodes, xattrs: this.#xattrs });
-    for (const { path, entry, node } of [...this.#nodes].map(([path, entry], index) => ({
+  /** Resolves with the extended attributes that are there now. */
+  async #finishSpecials(
+    apply: ApplySpecialFiles,
+    stripped: readonly string[],
+  ): Promise<readonly SpecialXattr[]> {
+    const nodes = [...this.#nodes].map(([path, entry]) => ({
       path,
       entry,
-      node: nodes[index],
-    }))) {
-      const place = this.#place(path);
+      node: specialNode(path, entry),
+    }));
+    const xattrs = [...this.#xattrs.values()].flat();
+    const files = { stripped, nodes: nodes.map(({ node }) => node), xattrs };
+    const lost = await apply(this.#options.root, files);
+    for (const { path, entry, node } of nodes) {
+      const place = this.#tree.place(path);
       const time = timeOf(entry);
       lchownSync(place, entry.uid, entry.gid);
       chmodSync(place, entry.mode);
       lutimesSync(place, secondsOf(time), secondsOf(time));
-      if (node !== undefined) {
-        const { kind, major, minor } = node;
-        this.#options.onItem({ kind, ...attributesOf(path, entry, time), major, minor });
-      }
+      const { kind, major, minor } = node;
+      this.#options.onItem({ kind, ...attributesOf(path, entry, time), major, minor });
     }
     for (const { path, target } of this.#linksToNodes) {
-      this.#make(path, (place) => {
-        linkSync(this.#place(target), place);
+      this.#makeEntry(path, (place) => {
+        linkSync(this.#tree.place(target), place);
       });
       this.#options.onItem({ kind: 'h', path, target });
     }
-    const lostKeys = new Set(lost.map(({ path, name }) => `${name}\0${path}`));
     for (const { name, reason } of lost) {
       this.#warn(`the extended attribute ${displayName(name)} is not kept: ${reason}`);
     }
-    for (const xattr of this.#xattrs) {
-      if (!lostKeys.has(`${xattr.name}\0${xattr.path}`)) this.#options.onXattr(xattr);
+    const lostKeys = new Set(lost.map(({ path, name }) => `${name}\0${path}`));
+    return xattrs.filter(({ path, name }) => !lostKeys.has(`${name}\0${path}`));
+  }
+
+  #folderAttributes(): Attributes[] {
+    return [...this.#folders].map(([path, { told, kept }]) => {
+      if (told === undefined && kept !== undefined) return kept;
+      const implied = { path, mode: 0o755, uid: 0, gid: 0, mtime: EPOCH };
+      const attributes = told ?? implied;
+      this.#options.onItem({ kind: 'd', ...attributes });
+      return attributes;
+    });
+  }
+
+  #settleFolder({ path, mode, uid, gid, mtime }: Attributes): void {
+    const place = this.#tree.place(path);
+    const isAdopted = this.#folders.get(path)?.isAdopted === true;
+    if (isAdopted || uid !== this.#made.uid || gid !== this.#made.gid || path === '')
+      lchownSync(place, uid, gid);
+    chmodSync(place, mode);
+    utimesSync(place, secondsOf(mtime), secondsOf(mtime));
+  }
+
+  // Folders
+
+  #ensureParent(path: string): void {
+    const parent = parentOf(path);
+    if (this.#folders.has(parent)) return;
+    if (this.#nodes.has(parent) || this.#leftOut.has(parent)) throw notAFolder(parent);
+    this.#ensureParent(parent);
+    try {
+      this.#addFolder(parent);
+    } catch (error) {
+      if (!(error instanceof ArchiveError) || error.code !== 'ARCHIVE_DUPLICATE') throw error;
+      const isSymlink = lstatSync(this.#tree.place(parent)).isSymbolicLink();
+      throw isSymlink ? symlinkParent(path, parent) : notAFolder(parent);
     }
   }
 
-  #folderAttributes(): [string, Attributes][] {
-    const implied = { mode: 0o755, uid: 0, gid: 0, mtime: { seconds: 0, microseconds: 0 } };
-    return [...this.#folders].map(([path, told]) => {
-      if (told !== undefined) return [path, told];
-      const attributes = { path, ...implied };
-      this.#options.onItem({ kind: 'd', ...attributes });
-      return [path, attributes];
-    });
+  /** Makes the folder, or takes over the one of the lower tree. Its parent is one of `#folders`. */
+  #addFolder(path: string): Folder {
+    const isThere =
+      this.#written !== undefined &&
+      !this.#written.has(path) &&
+      this.#tree.find(path)?.isDirectory() === true;
+    const folder = isThere ? this.#adopted(path) : newFolder();
+    if (!isThere) {
+      this.#make(path, (place) => {
+        mkdirSync(place, 0o700);
+      });
+    }
+    this.#folders.set(path, folder);
+    return folder;
+  }
+
+  #adopted(path: string): Folder {
+    const kept = this.#touched.get(path) ?? this.#lowerAttributes(path);
+    return { told: undefined, kept, isAdopted: true, hasLower: true };
+  }
+
+  #lowerAttributes(path: string): Attributes {
+    const stats = this.#tree.find(path);
+    if (stats === undefined) throw new Error(`${displayName(path)} has gone while it was unpacked`);
+    return this.#tree.attributes(path, stats);
+  }
+
+  /** Before something is taken out of a folder of the lower tree. */
+  #touch(path: string): void {
+    if (this.#folders.has(path) || this.#touched.has(path)) return;
+    this.#touched.set(path, this.#lowerAttributes(path));
+  }
+
+  /** What is at the end of a path without a symlink on the way; the first link that is on it is the answer. */
+  #kindAt(path: string): Kind {
+    if (this.#folders.has(path) || this.#seen.has(path)) return 'folder';
+    if (this.#nodes.has(path)) return 'other';
+    const above = this.#kindAt(parentOf(path));
+    if (above !== 'folder') return above === 'symlink' ? 'symlink' : 'nothing';
+    const stats = this.#tree.find(path);
+    if (stats === undefined) return 'nothing';
+    if (stats.isSymbolicLink()) return 'symlink';
+    if (!stats.isDirectory()) return 'other';
+    this.#seen.add(path);
+    return 'folder';
+  }
+
+  // The lower tree
+
+  /** This archive has it, and it is no folder. */
+  #isOwn(path: string): boolean {
+    return this.#written === undefined || this.#written.has(path) || this.#nodes.has(path);
+  }
+
+  /** Of a folder of this archive, what the lower tree has in it. */
+  #empty(path: string, folder: Folder): void {
+    const waiting: [string, Folder][] = [[path, folder]];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const [parent, { hasLower }] = next;
+      if (!hasLower) continue;
+      next[1].hasLower = false;
+      for (const name of this.#tree.names(parent)) {
+        const child = parent === '' ? name : `${parent}/${name}`;
+        if (this.#isOwn(child)) continue;
+        const below = this.#folders.get(child);
+        if (below === undefined) this.#takeOut(child);
+        else {
+          if (below.hasLower) below.kept = undefined;
+          waiting.push([child, below]);
+        }
+      }
+    }
+  }
+
+  #takeOut(path: string): void {
+    this.#remove(path);
+    this.#options.onRemoval(path);
+  }
+
+  #remove(path: string): void {
+    this.#tree.remove(path);
+    this.#seen.clear();
+  }
+
+  /** Removes what the lower tree has at a path, and says whether there was something. Throws ARCHIVE_DUPLICATE if it is of this archive. */
+  #makeWay(path: string): boolean {
+    if (this.#tree.find(path) === undefined) return false;
+    if (this.#folders.has(path) || this.#isOwn(path)) throw duplicate(path);
+    this.#remove(path);
+    return true;
   }
 
   // Common parts
@@ -352,40 +529,27 @@ export class TreeWriter implements TreeSink {
         { entry: displayName(xattr.path) },
       );
     }
-    this.#xattrs.push(xattr);
+    const others = this.#xattrs.get(xattr.path);
+    if (others === undefined) this.#xattrs.set(xattr.path, [xattr]);
+    else others.push(xattr);
   }
 
-  #ensureParent(path: string): void {
-    const parent = parentOf(path);
-    if (this.#folders.has(parent)) return;
-    if (this.#nodes.has(parent) || this.#leftOut.has(parent)) throw notAFolder(parent);
-    this.#ensureParent(parent);
-    const place = this.#place(parent);
-    try {
-      mkdirSync(place, 0o700);
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw nameFault(error, parent);
-      if (!lstatSync(place).isSymbolicLink()) throw notAFolder(parent);
-      throw new ArchiveError(
-        'ARCHIVE_SYMLINK_PARENT',
-        `the archive would write through a symlink: ${displayName(path)}, where ${displayName(parent)} is one`,
-        { entry: displayName(path) },
-      );
-    }
-    this.#folders.set(parent, undefined);
+  /** Anything but a folder. */
+  #makeEntry<T>(path: string, make: (place: string | Buffer) => T): T {
+    const made = this.#make(path, make);
+    this.#written?.add(path);
+    return made;
   }
 
   #make<T>(path: string, make: (place: string | Buffer) => T): T {
+    const place = this.#tree.place(path);
     try {
-      return make(this.#place(path));
+      return make(place);
     } catch (error) {
-      if (errnoOf(error) === 'EEXIST') throw duplicate(path);
-      throw nameFault(error, path);
+      if (errnoOf(error) !== 'EEXIST') throw nameFault(error, path);
+      this.#makeWay(path);
+      return make(place);
     }
-  }
-
-  #place(path: string): string | Buffer {
-    return fsPath(path === '' ? this.#root : `${this.#root}/${path}`);
   }
 
   #own(entry: TarEntry, chown: (uid: number, gid: number) => void): void {
@@ -395,56 +559,12 @@ export class TreeWriter implements TreeSink {
   #warn(message: string): void {
     if (this.#warnings.size < 1000) this.#warnings.add(message);
   }
-
-  // Digests
-
-  #hashPiece(file: OpenFile, bytes: Buffer, offset: number): void {
-    if (offset === 0 && bytes.length === file.entry.sizeBytes) {
-      file.sha256 = hash('sha256', bytes);
-      return;
-    }
-    file.hash ??= createHash('sha256');
-    hashZeros(file, file.hash, offset);
-    file.hash.update(bytes);
-    file.hashedBytes = offset + bytes.length;
-  }
-
-  #sha256(file: OpenFile): string {
-    if (file.sha256 !== undefined) return file.sha256;
-    if (file.entry.sizeBytes === 0) return EMPTY_SHA256;
-    const digest = file.hash ?? createHash('sha256');
-    hashZeros(file, digest, file.entry.sizeBytes);
-    return digest.digest('hex');
-  }
 }
 
-/** Up to `toBytes`, which is behind a hole. */
-function hashZeros(file: OpenFile, digest: Hash, toBytes: number): void {
-  while (file.hashedBytes < toBytes) {
-    const length = Math.min(HOLE_BYTES, toBytes - file.hashedBytes);
-    digest.update(ZEROS.subarray(0, length));
-    file.hashedBytes += length;
-  }
-}
+const EPOCH: TreeTime = { seconds: 0, microseconds: 0 };
 
-/** Writes at its place; long runs of zeros are left out, and become holes. */
-function writePiece(file: OpenFile, bytes: Buffer, offset: number): void {
-  let from = 0;
-  let at = 0;
-  while (bytes.length - at >= HOLE_BYTES) {
-    if (bytes.compare(ZEROS, 0, HOLE_BYTES, at, at + HOLE_BYTES) === 0) {
-      writeAll(file, bytes, from, at, offset);
-      from = at + HOLE_BYTES;
-    }
-    at += HOLE_BYTES;
-  }
-  writeAll(file, bytes, from, bytes.length, offset);
-}
-
-function writeAll(file: OpenFile, bytes: Buffer, from: number, to: number, offset: number): void {
-  let at = from;
-  while (at < to) at += writeSync(file.fd, bytes, at, to - at, offset + at);
-  if (to > from) file.endBytes = offset + to;
+function newFolder(): Folder {
+  return { told: undefined, kept: undefined, isAdopted: false, hasLower: false };
 }
 
 /** What a new file gets from this process and this file system: owner, group (its folder's on FreeBSD), and the umask's effect. */
@@ -453,7 +573,8 @@ function probe(root: string): {
   readonly gid: number;
   readonly umask: number;
 } {
-  const place = `${root}/.jetpack-probe`;
+  // A name that no lower tree has.
+  const place = `${root}/.jetpack-${randomUUID()}`;
   const fd = openSync(place, CREATE, 0o777);
   try {
     const { uid, gid, mode } = fstatSync(fd);
@@ -468,26 +589,6 @@ function attributesOf(path: string, entry: TarEntry, mtime: TreeTime): Attribute
   return { path, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime };
 }
 
-function timeOf(entry: TarEntry): TreeTime {
-  return { seconds: entry.mtimeS, microseconds: Math.floor(entry.mtimeNs / 1000) };
-}
-
-export function timeOfStat(mtimeNs: bigint): TreeTime {
-  const microseconds = mtimeNs >= 0n ? mtimeNs / 1000n : -((-mtimeNs + 999n) / 1000n);
-  const seconds =
-    microseconds >= 0n ? microseconds / 1_000_000n : -((-microseconds + 999_999n) / 1_000_000n);
-  return { seconds: Number(seconds), microseconds: Number(microseconds - seconds * 1_000_000n) };
-}
-
-/**
- * For utimes(2): half a microsecond more, since the way from a double to nanoseconds rounds down. As text where it is negative:
- * Node takes a negative number for "now", but not the same number as text.
- */
-function secondsOf({ seconds, microseconds }: TreeTime): number | string {
-  const time = microseconds === 0 ? seconds : seconds + (microseconds + 0.5) / 1e6;
-  return time < 0 ? String(time) : time;
-}
-
 function specialNode(path: string, entry: TarEntry): SpecialNode {
   const kind = entry.type === 'fifo' ? 'p' : entry.type === 'character-device' ? 'c' : 'b';
   const { mode, deviceMajor: major, deviceMinor: minor } = entry;
@@ -497,35 +598,4 @@ function specialNode(path: string, entry: TarEntry): SpecialNode {
 function parentOf(path: string): string {
   const slash = path.lastIndexOf('/');
   return slash < 0 ? '' : path.slice(0, slash);
-}
-
-function nameFault(error: unknown, path: string): unknown {
-  if (errnoOf(error) !== 'ENAMETOOLONG') return error;
-  return new ArchiveError(
-    'ARCHIVE_NAME_TOO_LONG',
-    `the archive has a name that is too long for the file system: ${displayName(path)}`,
-    { entry: displayName(path), cause: error },
-  );
-}
-
-function duplicate(path: string): ArchiveError {
-  return new ArchiveError('ARCHIVE_DUPLICATE', `the archive has ${displayName(path)} twice`, {
-    entry: displayName(path),
-  });
-}
-
-function notAFolder(path: string): ArchiveError {
-  return new ArchiveError(
-    'ARCHIVE_DUPLICATE',
-    `the archive has ${displayName(path)} as a folder and as something else`,
-    { entry: displayName(path) },
-  );
-}
-
-function badLink(path: string, target: string, why: string): ArchiveError {
-  return new ArchiveError(
-    'ARCHIVE_HARD_LINK',
-    `the archive has a hard link ${displayName(path)} to ${displayName(target)}, which ${why}`,
-    { entry: displayName(path) },
-  );
 }

@@ -11,8 +11,8 @@ import type { ImagePorts } from './ports.ts';
 import { dropScratch, ensureMounted } from './scratch.ts';
 import { dumpXattrs } from './shim-special-files.ts';
 import { FILES, type ImageMeta, sealOf } from './store.ts';
-import { parseTreeListing } from './tree-listing.ts';
 import { compareTree, compareXattrs, type TreeDifference } from './tree-compare.ts';
+import { foldTreeListings } from './tree-fold.ts';
 
 export interface VerifyReport {
   readonly ok: boolean;
@@ -44,7 +44,7 @@ export async function verifyImage(
   if (!isParsedFrom(dir)) {
     found.push({ path: '"parsed.json"', kind: 'changed', detail: 'it is not of the manifest' });
   }
-  const listing = parseTreeListing(readFileSync(path.join(dir, FILES.tree), 'latin1'));
+  const listing = foldTreeListings([readFileSync(path.join(dir, FILES.tree), 'latin1')]);
   if (listing === undefined) {
     found.push({ path: '"tree"', kind: 'changed', detail: 'it is no listing any more' });
     return report(found, 0);

@@ -46,13 +46,18 @@ export async function unpack(
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const lines: string[] = [];
   const xattrs: string[] = [];
-  let specials: SpecialFiles = { nodes: [], xattrs: [] };
+  let specials: SpecialFiles = { stripped: [], nodes: [], xattrs: [] };
   const writer = new TreeWriter({
     root,
+    isOver: false,
+    mayRepeatFolders: false,
     allowDevices: options.allowDevices ?? false,
     treeBytes: limits.treeBytes,
     onItem: (item) => lines.push(renderTreeItem(item)),
     onXattr: (xattr) => xattrs.push(renderTreeXattr(xattr)),
+    onRemoval: (path) => {
+      throw new Error(`${path} was removed from an empty folder`);
+    },
   });
   try {
     const sink = new AciSink(writer, limits);

@@ -1,5 +1,5 @@
 /** One pass over an archive: hash the file, decompress, hash the tar, read its entries. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 
 import { ArchiveError } from '../../errors.ts';
 import { decompress, type DecompressPorts, trailing } from './decompress.ts';
@@ -48,35 +48,76 @@ export interface ReadArchiveOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ReadTarOptions extends ReadArchiveOptions {
+  /** What the file's bytes are hashed with; absent: they are not. */
+  readonly archiveAlgorithm: HashAlgorithm | undefined;
+  readonly tarAlgorithm: HashAlgorithm;
+  /**
+   * What the tar's digest must be. With the right digest, a tar that ends between two of its entries is as whole as one with an
+   * end mark, since nothing can be missing, and some writers leave the mark away; and one of nothing but zeros is a tar.
+   */
+  readonly tarHex?: string;
+}
+
+type HashAlgorithm = 'sha256' | 'sha512';
+
+export interface TarSummary {
+  readonly compression: Compression;
+  /** Of the file's bytes as they are, where that was asked for. */
+  readonly archiveHex: string | undefined;
+  readonly archiveBytes: number;
+  /** Of the uncompressed tar, its end mark and filling included. */
+  readonly tarHex: string;
+  readonly tarBytes: number;
+}
+
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 
-/** Reads the source to its end. Throws ArchiveError, what the sink throws, and the signal's reason. */
+/** `readTar` for an archive whose image id is asked for. */
 export async function readArchive(
   source: ArchiveSource,
   sink: TarSink,
   ports: DecompressPorts,
   options: ReadArchiveOptions,
 ): Promise<ArchiveSummary> {
-  const { limits, onProgress, signal } = options;
-  const archiveHash = createHash('sha512');
+  const read = await readTar(source, sink, ports, {
+    ...options,
+    archiveAlgorithm: 'sha512',
+    tarAlgorithm: 'sha512',
+  });
+  const { compression, archiveHex = '', archiveBytes, tarHex, tarBytes } = read;
+  return { compression, archiveSha512: archiveHex, archiveBytes, tarSha512: tarHex, tarBytes };
+}
+
+/** Reads the source to its end. Throws ArchiveError, what the sink throws, and the signal's reason. */
+export async function readTar(
+  source: ArchiveSource,
+  sink: TarSink,
+  ports: DecompressPorts,
+  options: ReadTarOptions,
+): Promise<TarSummary> {
+  const { limits, onProgress, signal, archiveAlgorithm, tarAlgorithm } = options;
+  const archiveHash = archiveAlgorithm && createHash(archiveAlgorithm);
   let archiveBytes = 0;
   const head = await readHead(source.chunks, signal);
-  const compression = sniffCompression(head.bytes);
+  const isNothing = options.tarHex !== undefined && head.bytes.every((byte) => byte === 0);
+  const compression = sniffCompression(head.bytes) ?? (isNothing ? 'none' : undefined);
   if (compression === undefined) {
     giveUp(head.rest);
     throw new ArchiveError('ARCHIVE_UNKNOWN_FORMAT', unknownFormat(head.bytes), {
       remedies: ['give a tar archive, plain or compressed with gzip, bzip2, xz or zstd'],
     });
   }
-  const isPlain = compression === 'none';
-  const tarHash = isPlain ? archiveHash : createHash('sha512');
+  // The same bytes need not be hashed twice.
+  const isSame = compression === 'none' && archiveAlgorithm === tarAlgorithm;
+  const tarHash: Hash | undefined = isSame ? undefined : createHash(tarAlgorithm);
 
   async function* hashed(): AsyncGenerator<Buffer> {
     try {
       for (let chunk: Buffer | undefined = head.bytes; chunk !== undefined;) {
         signal?.throwIfAborted();
         archiveBytes += chunk.length;
-        archiveHash.update(chunk);
+        archiveHash?.update(chunk);
         yield chunk;
         const next: IteratorResult<Uint8Array> = await abortable(head.rest.next(), signal);
         chunk = next.done === true ? undefined : asBuffer(next.value);
@@ -95,7 +136,7 @@ export async function readArchive(
   try {
     for await (const chunk of decompress(compression, hashed(), ports)) {
       signal?.throwIfAborted();
-      if (!isPlain) tarHash.update(chunk);
+      tarHash?.update(chunk);
       checkSize(reader.readBytes + chunk.length, archiveBytes, limits);
       reader.write(chunk);
       if (reader.readBytes - reportedBytes >= PROGRESS_EVERY_BYTES) report(reader.readBytes);
@@ -103,16 +144,11 @@ export async function readArchive(
   } catch (error) {
     throw isXzGarbage(compression, reader, error) ? trailing(error) : error;
   }
-  reader.end();
+  const archiveHex = archiveHash?.digest('hex');
+  const tarHex = tarHash?.digest('hex') ?? archiveHex ?? '';
+  if (tarHex !== options.tarHex || !reader.isBetweenEntries) reader.end();
   report(reader.readBytes);
-  const tarSha512 = tarHash.digest('hex');
-  return {
-    compression,
-    archiveSha512: isPlain ? tarSha512 : archiveHash.digest('hex'),
-    archiveBytes,
-    tarSha512,
-    tarBytes: reader.readBytes,
-  };
+  return { compression, archiveHex, archiveBytes, tarHex, tarBytes: reader.readBytes };
 }
 
 /** xz calls garbage behind its data damage to it. Behind the end of the tar that makes no difference but to the words. */

@@ -94,6 +94,19 @@ export class TarReader {
     return this.#state === 'end';
   }
 
+  /** What was read so far could be a whole archive, but for its end mark. */
+  get isBetweenEntries(): boolean {
+    return (
+      (this.#state === 'header' || this.#state === 'half-end') &&
+      this.#partialBytes === 0 &&
+      this.#payloadLeft === 0 &&
+      this.#fillingLeft === 0 &&
+      this.#pax === undefined &&
+      this.#longName === undefined &&
+      this.#longLinkName === undefined
+    );
+  }
+
   write(chunk: Buffer): void {
     this.#readBytes += chunk.length;
     let at = 0;

@@ -27,6 +27,15 @@ mkdir -p "$copy/dir"
 echo x >"$copy/dir/file"
 "$SHIM" xattr-dump "$tree" | "$SHIM" xattr-apply "$copy"
 is "a dump can be applied" "$("$SHIM" xattr-dump "$copy" | md5sum)" "$("$SHIM" xattr-dump "$tree" | md5sum)"
+{
+    rec strip dir/file
+    rec strip dir
+    rec strip .
+    rec x dir user.new 00
+} | "$SHIM" xattr-apply "$copy"
+is "attributes are stripped, and there can be new ones" "$? $("$SHIM" xattr-dump "$copy" | tr '\0\n' '| ')" '0 x|3|dir|user.new|00| '
+rec strip out/file | "$SHIM" xattr-apply "$tree" 2>/dev/null
+is "nothing is stripped through a link" $? 1
 rec x out/file user.note 00 | "$SHIM" xattr-apply "$tree" 2>/dev/null
 is "no link is walked through" $? 1
 rec x ../canary/file user.note 00 | "$SHIM" xattr-apply "$tree" 2>/dev/null
