@@ -3,38 +3,39 @@
  * What variants mean is told by Go's GOARM and GOAMD64, and by the platforms package of containerd.
  */
 import { FetchError } from '../../errors.ts';
+import type { ImagePlatform } from '../../schema/platform.ts';
 import type { OciIndexEntry } from '../../schema/oci.ts';
 import type { Platform } from './model.ts';
 
-const SPELLINGS: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
-  x86_64: ['amd64'],
-  'x86-64': ['amd64'],
-  i386: ['386'],
-  i486: ['386'],
-  i586: ['386'],
-  i686: ['386'],
-  x86: ['386'],
-  ia32: ['386'],
-  aarch64: ['arm64'],
-  aarch64_be: ['arm64be'],
-  armhf: ['arm', 'v7'],
-  armel: ['arm', 'v6'],
-  armv5l: ['arm', 'v5'],
-  armv6l: ['arm', 'v6'],
-  armv7l: ['arm', 'v7'],
-  armv8l: ['arm', 'v8'],
-  armv7b: ['armbe', 'v7'],
-  // What Node calls them.
-  x64: ['amd64'],
-  ppc: ['ppc'],
-};
+const SPELLINGS = new Map<string, readonly [architecture: string, variant?: string]>(
+  Object.entries({
+    x86_64: ['amd64'],
+    'x86-64': ['amd64'],
+    i386: ['386'],
+    i486: ['386'],
+    i586: ['386'],
+    i686: ['386'],
+    x86: ['386'],
+    ia32: ['386'],
+    aarch64: ['arm64'],
+    aarch64_be: ['arm64be'],
+    armhf: ['arm', 'v7'],
+    armel: ['arm', 'v6'],
+    armv5l: ['arm', 'v5'],
+    armv6l: ['arm', 'v6'],
+    armv7l: ['arm', 'v7'],
+    armv8l: ['arm', 'v8'],
+    armv7b: ['armbe', 'v7'],
+    // What Node calls it.
+    x64: ['amd64'],
+  } as const),
+);
 
 /** One spelling for every platform: `arm64/v8` is arm64, plain arm is v7, `amd64/v1` is amd64. */
 export function normalisePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase();
   const given = platform.architecture.toLowerCase();
-  const known = Object.hasOwn(SPELLINGS, given) ? SPELLINGS[given] : undefined;
-  const [architecture, implied] = known ?? [given];
+  const [architecture, implied] = SPELLINGS.get(given) ?? [given];
   let variant = (platform.variant ?? '').toLowerCase() || implied;
   if (variant !== undefined && /^\d+$/.test(variant)) variant = `v${variant}`;
   if (architecture === 'arm') variant ??= 'v7';
@@ -62,11 +63,11 @@ export function renderPlatform({ os, architecture, variant }: Platform): string 
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
 }
 
-const APPC_ARCHITECTURES: Readonly<Record<string, string>> = {
-  '386': 'i386',
-  arm64: 'aarch64',
-  arm64be: 'aarch64_be',
-};
+const APPC_ARCHITECTURES = new Map([
+  ['386', 'i386'],
+  ['arm64', 'aarch64'],
+  ['arm64be', 'aarch64_be'],
+]);
 
 /** The value of the label arch for this platform (spec/aci.md); what appc has no word for keeps Go's. */
 export function appcArchitecture(platform: Platform): string {
@@ -78,7 +79,12 @@ export function appcArchitecture(platform: Platform): string {
     return variant === 'v5' ? 'armv5l' : variant === 'v6' ? 'armv6l' : 'armv7l';
   }
   if (architecture === 'armbe') return 'armv7b';
-  return APPC_ARCHITECTURES[architecture] ?? architecture;
+  return APPC_ARCHITECTURES.get(architecture) ?? architecture;
+}
+
+/** What the labels os and arch mean; empty where they are not there. */
+export function platformOfAppc({ os = '', arch = '' }: ImagePlatform): Platform {
+  return normalisePlatform({ os, architecture: arch });
 }
 
 /** How well an image for `offered` runs where `wanted` is asked for: the larger the better, undefined for not at all. */
@@ -93,13 +99,17 @@ export function matchPlatform(wanted: Platform, offered: Platform): number | und
 }
 
 const EXACT = 1000;
-const FLOORS: Readonly<Record<string, number>> = { amd64: 1, arm64: 8, arm: 7 };
+const FLOORS = new Map([
+  ['amd64', 1],
+  ['arm64', 8],
+  ['arm', 7],
+]);
 
 /** Of processors each of which runs what was made for the ones before it. */
 function levelOf({ architecture, variant }: Platform): number | undefined {
-  if (variant === undefined) return FLOORS[architecture];
+  if (variant === undefined) return FLOORS.get(architecture);
   const match = /^v(\d{1,2})(?:\.(\d{1,2}))?$/.exec(variant);
-  if (match === null || !Object.hasOwn(FLOORS, architecture)) return undefined;
+  if (match === null || !FLOORS.has(architecture)) return undefined;
   return Number(match[1]) + Number(match[2] ?? 0) / 100;
 }
 
