@@ -6,6 +6,7 @@ import {
   type ArchiveSummary,
   readArchive,
 } from '../formats/tar/archive.ts';
+import type { Compression } from '../formats/tar/sniff.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from './limits.ts';
 import { unpackTree, type UnpackPorts } from './unpack-tree.ts';
 import { FilteredTree, findLeftOutTargets, type Whitelist } from './whitelist.ts';
@@ -19,6 +20,8 @@ export interface AciRequest {
   readonly limits?: Partial<ImportLimits>;
   readonly allowDevices?: boolean;
   readonly onProgress?: (progress: AciProgress) => void;
+  /** Takes the archive's bytes as they are (archive.ts). */
+  readonly onBytes?: (bytes: Buffer, compression: Compression) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -64,7 +67,7 @@ async function unpackOn(
   isOver: boolean,
 ): Promise<UnpackedAci> {
   const limits: ImportLimits = { ...DEFAULT_LIMITS, ...request.limits };
-  const { onProgress, signal, whitelist } = request;
+  const { onProgress, onBytes, signal, whitelist } = request;
   const target = {
     root: request.root,
     isOver,
@@ -86,6 +89,7 @@ async function unpackOn(
     const sink = new AciSink(tree, limits);
     const archive = await readArchive(request.open(), sink, ports, {
       ...reading,
+      ...(onBytes === undefined ? {} : { onBytes }),
       ...(onProgress === undefined
         ? {}
         : {

@@ -45,6 +45,8 @@ export interface ArchiveSummary {
 export interface ReadArchiveOptions {
   readonly limits: ArchiveLimits;
   readonly onProgress?: (progress: ArchiveProgress) => void;
+  /** Takes the file's bytes as they are, in their order; the archive is not read faster than it takes them. */
+  readonly onBytes?: (bytes: Buffer, compression: Compression) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -96,7 +98,7 @@ export async function readTar(
   ports: DecompressPorts,
   options: ReadTarOptions,
 ): Promise<TarSummary> {
-  const { limits, onProgress, signal, archiveAlgorithm, tarAlgorithm } = options;
+  const { limits, onProgress, onBytes, signal, archiveAlgorithm, tarAlgorithm } = options;
   const archiveHash = archiveAlgorithm && createHash(archiveAlgorithm);
   let archiveBytes = 0;
   const head = await readHead(source.chunks, signal);
@@ -112,12 +114,15 @@ export async function readTar(
   const isSame = compression === 'none' && archiveAlgorithm === tarAlgorithm;
   const tarHash: Hash | undefined = isSame ? undefined : createHash(tarAlgorithm);
 
+  const keep = (chunk: Buffer) => onBytes?.(chunk, compression);
+
   async function* hashed(): AsyncGenerator<Buffer> {
     try {
       for (let chunk: Buffer | undefined = head.bytes; chunk !== undefined;) {
         signal?.throwIfAborted();
         archiveBytes += chunk.length;
         archiveHash?.update(chunk);
+        await keep(chunk);
         yield chunk;
         const next: IteratorResult<Uint8Array> = await abortable(head.rest.next(), signal);
         chunk = next.done === true ? undefined : asBuffer(next.value);
