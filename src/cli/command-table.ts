@@ -26,6 +26,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('image:manifest', () => import('../commands/image/manifest.ts'), ['image-manifest']),
   entry('image:rm', () => import('../commands/image/rm.ts'), ['destroy-image']),
   entry('image:verify', () => import('../commands/image/verify.ts')),
+  entry('image:gc', () => import('../commands/image/gc.ts')),
   entry('prepare', () => import('../commands/prepare.ts')),
   entry('run', () => import('../commands/run.ts')),
   entry('list', () => import('../commands/list.ts')),

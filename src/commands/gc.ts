@@ -4,9 +4,9 @@ import { boolean, string } from '@oclif/core/flags';
 
 import { BaseCommand, jsonFlag } from '../cli/base-command.ts';
 import { parseDuration } from '../cli/duration.ts';
-import { printAnswer, printJson, renderTable } from '../cli/output.ts';
+import { findingsOf, printFindings } from '../cli/findings.ts';
 import { collectWithReserve } from '../host/reserve.ts';
-import { collectImages, type CollectReport } from '../image/collect.ts';
+import { collectImages } from '../image/collect.ts';
 import { collectPods, type Finding } from '../pod/collect.ts';
 
 export default class Gc extends BaseCommand {
@@ -52,31 +52,7 @@ export default class Gc extends BaseCommand {
     const findings = options.dryRun
       ? await collect()
       : await collectWithReserve(context.destroyPorts, collect);
-    if (flags.json) printJson(findings);
-    else {
-      printAnswer(
-        renderTable(
-          undefined,
-          findings.map(({ what, action, why }) => [
-            flags['dry-run'] && action === 'removed' ? 'would remove' : action,
-            what,
-            why,
-          ]),
-        ),
-      );
-    }
+    printFindings(findings, { json: flags.json, dryRun: options.dryRun });
     if (findings.some(({ action }) => action === 'failed')) process.exitCode = 1;
   }
-}
-
-function findingsOf({ removed, mended, kept }: CollectReport): readonly Finding[] {
-  return [
-    ...removed.map(
-      (what) => ({ what, action: 'removed', why: 'left by work that was interrupted' }) as const,
-    ),
-    ...mended.map(
-      (what) => ({ what, action: 'mended', why: 'was missing from the index' }) as const,
-    ),
-    ...kept.map(({ what, why }) => ({ what, action: 'kept', why }) as const),
-  ];
 }

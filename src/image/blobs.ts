@@ -221,6 +221,12 @@ export function shareFile({ layout }: BlobPorts, name: string, folder: string): 
   syncFolder(layout.dir.blobs);
 }
 
+/** Gives the store its link to what an image has in its folder. */
+export function shareAgain({ layout }: BlobPorts, name: string, folder: string): void {
+  ensureBlobFolder(layout);
+  linkInto(path.join(folder, name), layout.dir.blobs, name);
+}
+
 /**
  * Takes a file out of the store if no image has a link to it. An image in the making that links it at this very moment keeps it:
  * under its new name nobody finds it, so that the count of its links is the last word. Returns whether it has gone.
@@ -241,8 +247,9 @@ export function dropUnneeded({ layout }: BlobPorts, name: string): boolean {
   return isStillUnneeded;
 }
 
-export function isUnneeded(file: string): boolean {
-  return lstatSync(file, { throwIfNoEntry: false })?.nlink === 1;
+/** Whether the store's own link is the only one; `going`: links that are about to go. */
+export function isUnneeded(file: string, going = 0): boolean {
+  return lstatSync(file, { throwIfNoEntry: false })?.nlink === 1 + going;
 }
 
 /** Stores initialised by an earlier version have none. */

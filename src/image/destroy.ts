@@ -1,56 +1,75 @@
 /** Takes an image out of the store. */
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 
-import { ImageError, ZfsError } from '../errors.ts';
+import { ImageError } from '../errors.ts';
 import { takeLease } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
+import { removeFromChains } from './chains.ts';
 import { removeFromIndex } from './index-of-names.ts';
+import { imagesDependingOn } from './list.ts';
 import type { ImagePorts } from './ports.ts';
-import { destroyIfThere } from './scratch.ts';
+import { dropAside } from './publish.ts';
 import { asideDir, type ImageMeta, syncFolder } from './store.ts';
+import { collectTrash, discardDataset } from './trash.ts';
 
 export interface DestroyPorts extends Pick<ImagePorts, 'zfs' | 'layout'> {
-  /** What needs the image, as a user would call it: pods, other images. Asked under the lock that imports take too. */
+  /** What needs the image beside other images, as a user would call it: pods. Asked under the lock that imports take too. */
   readonly usedBy: (id: ImageId) => Promise<readonly string[]>;
 }
 
 /**
- * Throws IMAGE_IN_USE, and ZfsError; the image is whole then. The folder goes first (the image is gone from then on), the dataset
- * next, the index last: what a kill leaves in between, `collect` removes.
+ * Throws IMAGE_IN_USE, and ZfsError; the image is whole then. Images that only share layers with it do not keep it: what they are
+ * clones of waits in the trash, without a name. The folder goes first (the image is gone from then on), the dataset next, then
+ * the indexes and blobs: what a kill leaves in between, `collect` removes.
  */
 export async function destroyImage(ports: DestroyPorts, image: ImageMeta): Promise<void> {
-  const { zfs, layout, usedBy } = ports;
+  const { layout, usedBy } = ports;
   const { id } = image;
   const uuid = randomUUID();
   const lease = await takeLease(layout.dir.lease(uuid));
   try {
     await withLock(layout.dir.locks, 'images', async () => {
-      const users = await usedBy(id);
+      const dependents = imagesDependingOn(ports, id).map(
+        (each) => `image ${each.id} (${each.name})`,
+      );
+      const users = [...(await usedBy(id)), ...dependents];
       if (users.length > 0) throw inUse(image, users);
       const aside = asideDir(layout, uuid);
       renameSync(layout.dir.image(id), aside);
       syncFolder(layout.dir.images);
       try {
-        await destroyIfThere(zfs, layout.dataset.image(id));
+        await discardDataset(ports, layout.dataset.image(id), (clones) => {
+          const pods = clones.filter((name) => name.startsWith(`${layout.dataset.pods}/`));
+          if (pods.length > 0) throw inUse(image, pods);
+        });
       } catch (error) {
         renameSync(aside, layout.dir.image(id));
-        if (!(error instanceof ZfsError) || error.code !== 'ZFS_HAS_CLONES') throw error;
-        throw inUse(image, error.dependents, error);
+        throw error;
       }
       removeFromIndex(layout, image);
-      rmSync(aside, { recursive: true, force: true });
+      removeFromChains(layout, image);
+      dropAside(layout, aside);
+      // It may have been the last clone of what waits there.
+      if (isClone(image)) await collectTrash(ports);
     });
   } finally {
     lease.release();
   }
 }
 
-function inUse(image: ImageMeta, users: readonly string[], cause?: unknown): ImageError {
-  const who = users.length === 0 ? 'clones of it' : users.join(', ');
-  return new ImageError('IMAGE_IN_USE', `image ${image.id} (${image.name}) is in use by ${who}`, {
-    remedies: ['remove what uses it first, with: jetpack rm', 'then try again'],
-    ...(cause === undefined ? {} : { cause }),
-  });
+/** Whether the dataset has the origin in another image's. */
+export function isClone({ oci, dependencies }: ImageMeta): boolean {
+  return (oci?.sharedLayers ?? 0) > 0 || (dependencies?.length ?? 0) > 0;
+}
+
+function inUse(image: ImageMeta, users: readonly string[]): ImageError {
+  return new ImageError(
+    'IMAGE_IN_USE',
+    `image ${image.id} (${image.name}) is in use by ${users.join(', ')}`,
+    {
+      remedies: ['remove what uses it first, with: jetpack rm, jetpack image rm', 'then try again'],
+    },
+  );
 }

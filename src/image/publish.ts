@@ -30,6 +30,7 @@ import {
   syncFolder,
   writeDurably,
 } from './store.ts';
+import { discardDataset } from './trash.ts';
 import { createUndo } from './undo.ts';
 
 /** An image in the making. */
@@ -149,7 +150,7 @@ async function publish(
     }
     refuseLostDependency(layout, meta);
     // Without a folder there is no image: what an import or a removal left when it was killed.
-    await destroyIfThere(zfs, dataset);
+    await discardDataset(ports, dataset);
     await zfs.rename(making.scratch, dataset);
     try {
       renameSync(making.aside, dir);

@@ -34,7 +34,7 @@ export async function dropScratch(zfs: Zfs, layout: Layout, uuid: string): Promi
 }
 
 /** After megabytes of writes zfs-fuse needs seconds to let go of a file system. */
-const BUSY_TIMEOUT_MS = 10_000;
+export const BUSY_TIMEOUT_MS = 10_000;
 
 export async function destroyIfThere(zfs: Zfs, dataset: DatasetName): Promise<void> {
   try {

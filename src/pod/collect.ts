@@ -126,13 +126,6 @@ async function collectDatasets(ports: DestroyPorts, dryRun: boolean): Promise<Fi
       ),
     );
   }
-  for (const name of await childrenOf(layout.dataset.trash)) {
-    findings.push(
-      await attempt(`dataset ${name}`, 'it waited in the trash', dryRun, () =>
-        zfs.destroy(name, { recursive: true }),
-      ),
-    );
-  }
   return findings;
 }
 

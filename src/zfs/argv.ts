@@ -60,6 +60,11 @@ export function renameArgv(from: DatasetName, to: DatasetName): string[] {
   return ['rename', from, to];
 }
 
+/** Without -r: only to the newest snapshot. */
+export function rollbackArgv(snapshot: DatasetName): string[] {
+  return ['rollback', snapshot];
+}
+
 export function destroyArgv(
   name: DatasetName,
   options: { readonly recursive?: boolean },

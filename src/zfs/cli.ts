@@ -18,6 +18,7 @@ import {
   poolsArgv,
   releaseArgv,
   renameArgv,
+  rollbackArgv,
   setArgv,
   snapshotArgv,
   unmountArgv,
@@ -169,6 +170,11 @@ export function createZfs(programs: ZfsPrograms): Zfs {
     },
 
     destroy,
+
+    async rollback(snapshot) {
+      const attempt = { what: `roll back to ${snapshot}`, dataset: snapshot };
+      await must(zfs, rollbackArgv(snapshot), attempt);
+    },
 
     async list(root, options = {}) {
       const attempt = { what: `list ${root}`, dataset: root };

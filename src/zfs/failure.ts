@@ -12,7 +12,7 @@ const RULES: readonly (readonly [ZfsErrorCode, RegExp])[] = [
     'ZFS_UNAVAILABLE',
     /failed to initialize (?:the )?(?:ZFS|libzfs) library|zfs-fuse daemon|modules? (?:are not loaded|cannot be auto-loaded)|\/dev\/zfs (?:and|is)|unable to open \/dev\/zfs/i,
   ],
-  ['ZFS_HAS_CLONES', /has dependent clones/],
+  ['ZFS_HAS_CLONES', /has dependent clones|clones of previous snapshots exist/],
   ['ZFS_HAS_CHILDREN', /has children/],
   ['ZFS_NO_SPACE', /out of space|no space left|quota exceeded|exceeds? (?:its |the )?quota/i],
   ['ZFS_BUSY', /is busy|being held/],

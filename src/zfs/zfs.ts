@@ -82,6 +82,8 @@ export interface Zfs {
     name: DatasetName,
     options?: { readonly recursive?: boolean; readonly busyTimeoutMs?: number },
   ): Promise<void>;
+  /** The file system is again as this snapshot of it, which must be its newest (ZFS_FAILED else, and nothing is changed). */
+  rollback(snapshot: DatasetName): Promise<void>;
   /** The tree below `root` (itself included), parents before children; without `types` file systems and volumes. A missing root is an empty list. `depth` 1 = direct children. */
   list(
     root: DatasetName,

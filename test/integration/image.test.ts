@@ -13,6 +13,7 @@ import { importImage, type ImportRequest, type ImportResult } from '../../src/im
 import { listImages } from '../../src/image/list.ts';
 import { FILES, getManifest, sealOf } from '../../src/image/store.ts';
 import { verifyImage } from '../../src/image/verify.ts';
+import type { DatasetName } from '../../src/zfs/zfs.ts';
 import { bzip2Compress, xzCompress } from '../support/compress.ts';
 import { testPool } from '../support/environment.ts';
 import { createStore, type TestStore } from '../support/image-store.ts';
@@ -186,7 +187,7 @@ describe.skipIf(pool === undefined)('the image store', () => {
     await expect(destroyImage({ ...store.ports, usedBy }, image)).rejects.toThrow(
       'in use by pod one, pod two',
     );
-    const clone = store.layout.dataset.scratch('clone');
+    const clone = `${store.layout.dataset.pods}/clone` as DatasetName;
     await store.zfs.clone(sealOf(store.layout.dataset.image(image.id)), clone, {
       properties: { mountpoint: 'none' },
     });

@@ -1,11 +1,12 @@
 /**
  * Works on a store and kills itself at a given point: `dying-child.ts WORK ROOT DIR POINT [ARCHIVE|ID]`. Points are counted: each
- * call of the ZFS port has one before and one after it, and so has each piece of the archive. Exits with 0 when the
+ * call of the ZFS port has one before and one after it, and so have each piece of the archive and each look at where the blobs are. Exits with 0 when the
  * work is done before the point is reached.
  */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
+import type { Layout } from '../../src/host/layout.ts';
 import { destroyImage } from '../../src/image/destroy.ts';
 import { getImage } from '../../src/image/find.ts';
 import { importImage } from '../../src/image/import.ts';
@@ -47,8 +48,23 @@ async function* mortalPieces(archive: Buffer): AsyncGenerator<Buffer> {
   }
 }
 
+/** Between the single steps with the files of blobs there is no port: but each of them asks for the folder. */
+function mortalLayout(layout: Layout): Layout {
+  const folders = new Proxy(layout.dir, {
+    get(target, key) {
+      if (key === 'blobs') pass('at the blobs');
+      return Reflect.get(target, key) as unknown;
+    },
+  });
+  return { ...layout, dir: folders };
+}
+
 const store = openStore(root as DatasetName, dir);
-const ports = { ...store.ports, zfs: mortal(store.ports.zfs) };
+const ports = {
+  ...store.ports,
+  zfs: mortal(store.ports.zfs),
+  layout: mortalLayout(store.ports.layout),
+};
 if (work === 'import') {
   await importImage(ports, {
     archive: { chunks: mortalPieces(readFileSync(subject)) },

@@ -131,7 +131,7 @@ describe('finding', () => {
 });
 
 describe('removing', () => {
-  test('puts the image back when it has clones', async () => {
+  test('puts the image back when pods are clones of it', async () => {
     await withStore([metaOf(1)], async (layout) => {
       const dataset = layout.dataset.image(idOf(1));
       const { zfs, finish } = zfsOf([
@@ -139,6 +139,14 @@ describe('removing', () => {
           command: `zfs destroy -r ${dataset}`,
           status: 1,
           stderr: `cannot destroy '${dataset}': filesystem has dependent clones\nuse '-R' to destroy the following datasets:\ntank/jetpack/pods/p/a\n`,
+        },
+        {
+          command:
+            'zfs list -Hp -r -t filesystem -o name,type,origin,used,referenced,creation,mountpoint,mounted tank/jetpack',
+          stdout: [
+            `${dataset}\tfilesystem\t-\t1\t1\t1700000000\tnone\tno\n`,
+            `tank/jetpack/pods/p/a\tfilesystem\t${dataset}@seal\t1\t1\t1700000000\tnone\tno\n`,
+          ].join(''),
         },
       ]);
       const work = destroyImage({ zfs, layout, usedBy: () => Promise.resolve([]) }, metaOf(1));
@@ -169,10 +177,11 @@ describe('collecting', () => {
         { command: 'zfs destroy -r tank/jetpack/build/dead' },
         listing('tank/jetpack/images', [idOf(1), idOf(2)]),
         { command: `zfs destroy -r tank/jetpack/images/${idOf(2)}` },
+        listing('tank/jetpack/trash', []),
       ]);
       const report = await collectImages({ zfs, layout, clock });
       finish();
-      expect(report.removed).toEqual([
+      expect(report.removed.map(({ what }) => what)).toEqual([
         'tank/jetpack/build/dead',
         asideDir(layout, 'dead'),
         `tank/jetpack/images/${idOf(2)}`,
@@ -193,13 +202,14 @@ describe('collecting', () => {
         {
           command: `zfs destroy -r tank/jetpack/images/${idOf(1)}`,
           status: 1,
-          stderr: `cannot destroy 'tank/jetpack/images/${idOf(1)}': filesystem has dependent clones\nuse '-R' to destroy the following datasets:\ntank/x\n`,
+          stderr: `cannot destroy 'tank/jetpack/images/${idOf(1)}': dataset is held by somebody\n`,
         },
         { command: `zfs destroy -r tank/jetpack/images/${idOf(2)}` },
+        listing('tank/jetpack/trash', []),
       ]);
       const report = await collectImages({ zfs, layout, clock });
       finish();
-      expect(report.removed).toEqual([`tank/jetpack/images/${idOf(2)}`]);
+      expect(report.removed.map(({ what }) => what)).toEqual([`tank/jetpack/images/${idOf(2)}`]);
       expect(report.kept.map(({ what }) => what)).toEqual([`tank/jetpack/images/${idOf(1)}`]);
     });
   });
@@ -210,12 +220,17 @@ describe('collecting', () => {
       const { zfs } = zfsOf([
         listing('tank/jetpack/build', ['dead']),
         listing('tank/jetpack/images', []),
+        listing('tank/jetpack/trash', []),
       ]);
       const report = await collectImages({ zfs, layout, clock }, { dryRun: true });
-      expect(report.removed).toEqual(['tank/jetpack/build/dead', asideDir(layout, 'dead')]);
+      expect(report.removed.map(({ what }) => what)).toEqual([
+        'tank/jetpack/build/dead',
+        asideDir(layout, 'dead'),
+      ]);
       const again = zfsOf([
         listing('tank/jetpack/build', ['dead']),
         listing('tank/jetpack/images', []),
+        listing('tank/jetpack/trash', []),
       ]);
       expect(await collectImages({ zfs: again.zfs, layout, clock }, { dryRun: true })).toEqual(
         report,
