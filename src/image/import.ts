@@ -7,7 +7,7 @@ import type { ArchiveSource } from '../formats/tar/archive.ts';
 import type { ImageId } from '../schema/appc.ts';
 import { type ImageManifest, parseImageManifest } from '../schema/image-manifest.ts';
 import { requireTrust, type TrustPolicy, type TrustVerdict } from '../trust/gate.ts';
-import { keepArchive } from './keep-archive.ts';
+import { withKeptArchive } from './keep-archive.ts';
 import type { ImportLimits } from './limits.ts';
 import type { ImagePorts } from './ports.ts';
 import { createTree, type Filled, makeImage, type Making, sealImage } from './publish.ts';
@@ -58,18 +58,18 @@ export async function importImage(
 async function unpack(ports: ImagePorts, request: ImportRequest, making: Making): Promise<Filled> {
   const root = await createTree(ports, making, request);
   const { archive, allowDevices, limits, onProgress, signal } = request;
-  const keeper = keepArchive(ports, making);
-  const written = await unpackAci(ports, {
-    root,
-    archive,
-    onBytes: keeper.add,
-    listingFile: path.join(making.aside, FILES.tree),
-    ...(limits === undefined ? {} : { limits }),
-    ...(allowDevices === undefined ? {} : { allowDevices }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-    ...(signal === undefined ? {} : { signal }),
-  });
-  await keeper.commit(written.archive.archiveSha512);
+  const written = await withKeptArchive(ports, making, (onBytes) =>
+    unpackAci(ports, {
+      root,
+      archive,
+      onBytes,
+      listingFile: path.join(making.aside, FILES.tree),
+      ...(limits === undefined ? {} : { limits }),
+      ...(allowDevices === undefined ? {} : { allowDevices }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(signal === undefined ? {} : { signal }),
+    }),
+  );
   const { manifestBytes } = written;
   const { manifest, warnings } = parseImageManifest(manifestBytes);
   refuseUnrenderable(manifest);
