@@ -149,7 +149,7 @@ export function makeThreeLayers(layout: OciLayout, tag: string): void {
     put(tree, 'keeps/its-content', 'the folder changes its mode above');
     put(tree, 'bin/setuid', 'setuid', 0o4755);
     put(tree, 'bin/setgid', 'setgid', 0o2755);
-    chownSync(put(tree, 'owner/large', 'large ids'), 2_000_000, 3_000_000_000);
+    chownSync(put(tree, 'owner/large', 'large ids'), 2_000_000, 2_000_000_000);
     peer('/usr/sbin/setcap', ['cap_net_raw+ep', put(tree, 'bin/ping', 'capability', 0o755)]);
     peer('/usr/bin/setfattr', ['-n', 'user.note', '-v', 'value', put(tree, 'etc/noted', 'xattr')]);
     put(tree, `long/${'n'.repeat(120)}/${'m'.repeat(200)}`, 'a long name');
