@@ -148,14 +148,22 @@ export type FetchErrorCode =
   | 'FETCH_PROTOCOL'
   | 'FETCH_DIGEST'
   | 'FETCH_SIZE'
+  | 'FETCH_UNSUPPORTED'
   | 'FETCH_CREDENTIALS';
 
 /** An image could not be brought here, or brought there, as it should be. The message names the registry or file. */
 export class FetchError extends JetpackError {
   readonly code: FetchErrorCode;
-  constructor(code: FetchErrorCode, message: string, options: Options = {}) {
+  /** Where the same request may well succeed later: how long the other side wants us to wait, if it told. */
+  readonly passing: { readonly retryAfterMs: number | undefined } | undefined;
+  constructor(
+    code: FetchErrorCode,
+    message: string,
+    options: Options & { readonly passing?: FetchError['passing'] } = {},
+  ) {
     super(message, options);
     this.code = code;
+    this.passing = options.passing;
   }
 }
 

@@ -34,7 +34,7 @@ function missing(argv: Argv, cause: unknown): HostError {
 function runSync(argv: Argv, options: RunOptions = {}): RunResult {
   const [file, ...args] = argv;
   const child = spawnSync(file, args, {
-    env: TOOL_ENV,
+    env: { ...TOOL_ENV, ...options.env },
     encoding: 'utf8',
     maxBuffer: MAX_OUTPUT_BYTES,
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
@@ -67,7 +67,7 @@ function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
   const [file, ...args] = argv;
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
-      env: TOOL_ENV,
+      env: { ...TOOL_ENV, ...options.env },
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

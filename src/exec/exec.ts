@@ -12,6 +12,8 @@ export interface RunOptions {
   /** Kill it after so long. Default: no limit. */
   readonly timeoutMs?: number;
   readonly cwd?: string;
+  /** Variables beyond those that every program gets. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RunResult {

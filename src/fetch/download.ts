@@ -32,15 +32,6 @@ const MAX_ATTEMPTS = 100;
 /** An attempt that brought as much was not fruitless. */
 const FRUITFUL_BYTES = 256 * 1024;
 
-function isPassing(error: unknown): error is FetchError {
-  return (
-    error instanceof FetchError &&
-    (error.code === 'FETCH_UNREACHABLE' ||
-      error.code === 'FETCH_TIMEOUT' ||
-      error.code === 'FETCH_RATE_LIMITED')
-  );
-}
-
 /** One blob on its way: what is in the sink and the hash of exactly that. */
 class Transfer {
   readonly #source: OciSource;
@@ -122,7 +113,10 @@ class Transfer {
       throw new FetchError(
         'FETCH_UNREACHABLE',
         `${this.#source.name}: blob ${this.#blob.digest} ended after ${String(this.#sink.bytesSoFar)} of ${String(this.#blob.size)} bytes`,
-        { remedies: ['try again: what came is kept, and the rest is asked for'] },
+        {
+          remedies: ['try again: what came is kept, and the rest is asked for'],
+          passing: { retryAfterMs: undefined },
+        },
       );
     }
   }
@@ -150,11 +144,19 @@ export async function downloadBlob(
   const transfer = new Transfer(source, blob, sink, options);
   await transfer.takeUp();
   for (;;) {
-    await receiveAll(transfer, sink, options);
+    try {
+      await receiveAll(transfer, sink, options);
+    } catch (error) {
+      const isTooLong = error instanceof FetchError && error.code === 'FETCH_SIZE';
+      if (!isTooLong || source.distrust?.(blob) !== true) throw error;
+      await transfer.startOver();
+      continue;
+    }
     if (transfer.hasRightDigest()) return;
     const wasOnePiece = transfer.isOnePiece;
     await transfer.startOver();
-    if (wasOnePiece) {
+    // A second try in one piece, then somewhere else.
+    if (wasOnePiece && source.distrust?.(blob) !== true) {
       throw new FetchError(
         'FETCH_DIGEST',
         `${source.name}: what came as blob ${blob.digest} has another digest`,
@@ -177,8 +179,11 @@ async function receiveAll(
     } catch (error) {
       signal?.throwIfAborted();
       fruitless = sink.bytesSoFar - before >= FRUITFUL_BYTES ? 0 : fruitless + 1;
-      if (!isPassing(error) || fruitless >= MAX_FRUITLESS || attempt >= MAX_ATTEMPTS) throw error;
-      await timing.sleep(backOffMs(Math.max(1, fruitless), timing.random()), signal);
+      const passing = error instanceof FetchError ? error.passing : undefined;
+      if (passing === undefined || fruitless >= MAX_FRUITLESS || attempt >= MAX_ATTEMPTS)
+        throw error;
+      const ownMs = backOffMs(Math.max(1, fruitless), timing.random());
+      await timing.sleep(Math.max(ownMs, passing.retryAfterMs ?? 0), signal);
     }
   }
 }

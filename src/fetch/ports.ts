@@ -15,7 +15,7 @@ export interface RegistryFolders {
   readonly registries: readonly string[];
   /** `auth.d`, the later over the earlier: system, local. */
   readonly auth: readonly string[];
-  /** `certs.d`: the first that has a folder for the host is taken. */
+  /** `certs.d`: each may have a folder for a host. */
   readonly certs: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export interface FetchPorts {
 export const REGISTRY_FOLDERS: RegistryFolders = {
   registries: ['/usr/lib/jetpack/registries.d', '/etc/jetpack/registries.d'],
   auth: ['/usr/lib/jetpack/auth.d', '/etc/jetpack/auth.d'],
-  certs: ['/etc/jetpack/certs.d', '/etc/containers/certs.d', '/etc/docker/certs.d'],
+  certs: ['/etc/docker/certs.d', '/etc/containers/certs.d'],
 };
 
 /** Where credential helpers are looked for: a fixed path, since they get to see secrets. */

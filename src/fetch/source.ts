@@ -11,6 +11,11 @@ export interface OciSource {
     blob: Descriptor,
     options?: { readonly fromByte?: number; readonly signal?: AbortSignal },
   ): Promise<BlobStream>;
+  /**
+   * What came as this blob was wrong: too long, or of another digest. Whether it can be had from somewhere else, where the next
+   * `openBlob` will go. A source that has one place only lacks this.
+   */
+  distrust?(blob: Descriptor): boolean;
   /** Idempotent. Connections, open files and temporary files are gone. */
   close(): Promise<void>;
 }

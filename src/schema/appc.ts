@@ -610,8 +610,9 @@ function messageOf(issue: z.core.$ZodIssue): string {
     case 'invalid_format':
     case 'invalid_key':
     case 'not_multiple_of':
-    case 'unrecognized_keys':
       return 'is not valid';
+    case 'unrecognized_keys':
+      return `has the unknown field ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}`;
   }
 }
 

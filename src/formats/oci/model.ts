@@ -25,6 +25,8 @@ export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
+  /** Where else it lies (descriptor.md, `urls`): layers that a registry must not hand out. */
+  readonly urls?: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
 }
 

@@ -60,8 +60,15 @@ export function verifyDocument(source: string, descriptor: Descriptor, bytes: Ui
   );
 }
 
-export function descriptorOf({ mediaType, digest, size, annotations }: OciDescriptor): Descriptor {
-  return { mediaType, digest, size, ...(annotations === undefined ? {} : { annotations }) };
+export function descriptorOf(descriptor: OciDescriptor): Descriptor {
+  const { mediaType, digest, size, urls, annotations } = descriptor;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(urls === undefined || urls.length === 0 ? {} : { urls }),
+    ...(annotations === undefined ? {} : { annotations }),
+  };
 }
 
 /**
