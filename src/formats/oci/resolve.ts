@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 
-import { FetchError } from '../../errors.ts';
+import { FetchError, ManifestError } from '../../errors.ts';
 import {
   isIndexType,
   isManifestType,
@@ -85,10 +85,22 @@ export async function resolveImage(
   if (kindOfManifest(root.bytes, mediaType) === 'manifest') {
     return readImage(root, read, options, undefined);
   }
+  const mediaTypeOfIndex = isIndexType(mediaType) ? mediaType : undefined;
+  const { manifests } = parseIndex(root.bytes, mediaTypeOfIndex);
+  return { ...(await resolveEntries(manifests, wanted, read, options)), index: root.descriptor };
+}
+
+/** As resolveImage, for the entries of an index that has no descriptor of its own. */
+export async function resolveEntries(
+  entries: readonly OciIndexEntry[],
+  wanted: Platform,
+  read: ReadDocument,
+  options: ResolveOptions,
+): Promise<OciImage> {
   const offered: string[] = [];
-  const found = await searchIndex(root, { wanted, read, options, offered, depth: 1 });
+  const found = await searchEntries(entries, { wanted, read, options, offered, depth: 1 });
   if (found === undefined) throw noPlatform(options.source, wanted, [...new Set(offered)]);
-  return { ...found, index: root.descriptor };
+  return found;
 }
 
 interface Search {
@@ -100,35 +112,46 @@ interface Search {
   readonly depth: number;
 }
 
-async function searchIndex(root: Root, search: Search): Promise<OciImage | undefined> {
-  const { wanted, read, options, offered } = search;
-  const mediaType = isIndexType(root.descriptor.mediaType) ? root.descriptor.mediaType : undefined;
-  const { manifests } = parseIndex(root.bytes, mediaType);
-  const choice = choosePlatform(manifests, wanted);
-  offered.push(...choice.offered);
-  if (choice.entry !== undefined) {
-    const document = await readDocument(choice.entry, read, options);
-    return isIndexType(choice.entry.mediaType)
-      ? searchDeeper(document, search)
-      : readImage(document, read, options, root.descriptor);
-  }
+async function searchEntries(
+  entries: readonly OciIndexEntry[],
+  search: Search,
+): Promise<OciImage | undefined> {
+  const choice = choosePlatform(entries, search.wanted);
+  search.offered.push(...choice.offered);
+  if (choice.entry !== undefined) return readEntry(choice.entry, search);
   for (const entry of choice.unsaid.filter(isImageEntry).slice(0, MAX_LOOKS)) {
-    const document = await readDocument(entry, read, options);
-    const found = isIndexType(entry.mediaType)
-      ? await searchDeeper(document, search)
-      : await readImage(document, read, options, root.descriptor);
+    const found = await tryEntry(entry, search);
     if (found === undefined) continue;
-    if (matchPlatform(wanted, found.platform) !== undefined) return found;
-    offered.push(renderPlatform(found.platform));
+    if (matchPlatform(search.wanted, found.platform) !== undefined) return found;
+    search.offered.push(renderPlatform(found.platform));
   }
   return undefined;
 }
 
-function searchDeeper(root: Root, search: Search): Promise<OciImage | undefined> {
-  if (search.depth < MAX_DEPTH) return searchIndex(root, { ...search, depth: search.depth + 1 });
-  throw new FetchError(
+/** Undefined for what turns out to be no image: without a platform an entry may be anything. */
+async function tryEntry(entry: OciIndexEntry, search: Search): Promise<OciImage | undefined> {
+  try {
+    return await readEntry(entry, search);
+  } catch (error) {
+    if (error instanceof ManifestError) return undefined;
+    throw error;
+  }
+}
+
+async function readEntry(entry: OciIndexEntry, search: Search): Promise<OciImage | undefined> {
+  const { read, options, depth } = search;
+  const document = await readDocument(entry, read, options);
+  if (!isIndexType(entry.mediaType)) return readImage(document, read, options, undefined);
+  if (depth === MAX_DEPTH) throw tooDeep(options);
+  const { manifests } = parseIndex(document.bytes, entry.mediaType);
+  const found = await searchEntries(manifests, { ...search, depth: depth + 1 });
+  return found === undefined ? undefined : { ...found, index: document.descriptor };
+}
+
+function tooDeep({ source }: ResolveOptions): FetchError {
+  return new FetchError(
     'FETCH_PROTOCOL',
-    `${search.options.source}: its indexes lead to further ones, more than ${String(MAX_DEPTH)} deep`,
+    `${source}: its indexes lead to further ones, more than ${String(MAX_DEPTH)} deep`,
   );
 }
 

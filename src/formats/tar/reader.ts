@@ -107,6 +107,25 @@ export class TarReader {
     );
   }
 
+  /** What is left of a member's content, in the archive's own order of bytes; 0 where anything else comes next. */
+  get contentLeftBytes(): number {
+    return this.#state === 'data' ? this.#payloadLeft : 0;
+  }
+
+  /**
+   * Passes over what is left of a member's content, and over the filling behind it: the sink gets none of it, and `write` goes on
+   * with what follows. Returns how many bytes of the archive these are.
+   */
+  skipContent(): number {
+    if (this.contentLeftBytes === 0) return 0;
+    const bytes = this.#payloadLeft + this.#fillingLeft;
+    this.#payloadLeft = 0;
+    this.#fillingLeft = 0;
+    this.#readBytes += bytes;
+    this.#endPayload();
+    return bytes;
+  }
+
   write(chunk: Buffer): void {
     this.#readBytes += chunk.length;
     let at = 0;
