@@ -27,7 +27,8 @@ const common = {
   keepNames: true,
   legalComments: 'linked',
   logLevel: 'warning',
-  external: ['typescript'],
+  // undici is large, and only what fetches needs it.
+  external: ['typescript', 'undici'],
   define: { PACKAGE_JSON: JSON.stringify(baked), VERSION: JSON.stringify(baked.version) },
 };
 
@@ -52,14 +53,16 @@ const oneSetOfErrors = {
 };
 // What `run` loads only now and then (`import()`) goes into a bundle beside its own, which stays small by that. Packages
 // are found where npm put them.
-const later = new Set();
+// Registries and formats of images are much more than all the rest, and have a bundle of their own.
+const aside = { later: new Set(), fetch: new Set() };
 const putAside = {
   name: 'put-aside',
   setup(bundler) {
     bundler.onResolve({ filter: /^\.{1,2}\// }, ({ kind, path: file, resolveDir }) => {
       if (kind !== 'dynamic-import') return undefined;
-      later.add(path.resolve(resolveDir, file));
-      return { path: './later.cjs', external: true };
+      const name = file.endsWith('/fetch-image.ts') ? 'fetch' : 'later';
+      aside[name].add(path.resolve(resolveDir, file));
+      return { path: `./${name}.cjs`, external: true };
     });
   },
 };
@@ -76,17 +79,19 @@ await build({
   entryPoints: { hot: 'src/cli/hot.ts' },
   plugins: [putAside],
 });
-await build({
-  ...hot,
-  stdin: {
-    contents: [...later].map((file) => `export * from ${JSON.stringify(file)};`).join('\n'),
-    resolveDir: root,
-    sourcefile: 'later.ts',
-  },
-  outdir: undefined,
-  outfile: path.join(dist, 'later.cjs'),
-  plugins: [oneSetOfErrors],
-});
+for (const [name, files] of Object.entries(aside)) {
+  await build({
+    ...hot,
+    stdin: {
+      contents: [...files].map((file) => `export * from ${JSON.stringify(file)};`).join('\n'),
+      resolveDir: root,
+      sourcefile: `${name}.ts`,
+    },
+    outdir: undefined,
+    outfile: path.join(dist, `${name}.cjs`),
+    plugins: [oneSetOfErrors],
+  });
+}
 await build({
   ...common,
   entryPoints: { main: 'src/cli/entry.ts' },

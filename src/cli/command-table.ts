@@ -21,6 +21,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('info', () => import('../commands/info.ts')),
   entry('config', () => import('../commands/config.ts')),
   entry('import', () => import('../commands/import.ts')),
+  entry('fetch', () => import('../commands/fetch.ts')),
   entry('images', () => import('../commands/images.ts'), ['image:list']),
   entry('image:show', () => import('../commands/image/show.ts'), ['show-image']),
   entry('image:manifest', () => import('../commands/image/manifest.ts'), ['image-manifest']),

@@ -22,11 +22,13 @@ export function parseInsecureImage(values: readonly string[]): {
   return { image: has('image') || given.includes('all-fetch'), devices: has('devices') };
 }
 
-/** For commands that run pods; `image` and `all-fetch` are accepted, since nothing is fetched here. */
+/** For commands that run pods, and bring the images for them in. */
 export function parseInsecureRun(values: readonly string[]): {
   readonly capabilities: boolean;
   readonly seccomp: boolean;
   readonly paths: boolean;
+  readonly image: boolean;
+  readonly devices: boolean;
 } {
   const given = words(values, [
     'capabilities',
@@ -34,10 +36,18 @@ export function parseInsecureRun(values: readonly string[]): {
     'paths',
     'all-run',
     'image',
+    'devices',
     'all-fetch',
     'all',
   ]);
   const off = (name: string) =>
     given.includes(name) || given.includes('all-run') || given.includes('all');
-  return { capabilities: !off('capabilities'), seccomp: !off('seccomp'), paths: !off('paths') };
+  const has = (name: string) => given.includes(name) || given.includes('all');
+  return {
+    capabilities: !off('capabilities'),
+    seccomp: !off('seccomp'),
+    paths: !off('paths'),
+    image: has('image') || given.includes('all-fetch'),
+    devices: has('devices'),
+  };
 }

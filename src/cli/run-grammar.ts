@@ -58,6 +58,7 @@ const POD_FLAGS: readonly FlagSpec[] = [
   flag('hostname', 'one'),
   flag('save-id', 'one'),
   flag('insecure-options', 'one', { repeat: true }),
+  flag('pull-policy', 'one'),
   flag('dry-run', 'none'),
   flag('strict', 'none'),
   ...isolatorFlags('pod'),

@@ -147,15 +147,33 @@ async function planFromWords(
 async function draftPod(
   context: Context,
   words: RunWords,
-  { podManifest }: RunOptions,
+  options: RunOptions,
 ): Promise<{ readonly draft: DraftPod; readonly warnings: readonly string[] }> {
-  const find = (reference: string) => getPodImage(context, reference);
+  const { podManifest } = options;
+  const fetched = await fetchForPod(context, words, options);
+  const find = (reference: string) => getPodImage(context, fetched.get(reference) ?? reference);
   if (podManifest === undefined)
     return { draft: composePod(await buildRequest(words, find)), warnings: [] };
   // Loaded only where it is needed: schemas cost a start some milliseconds.
   const { readPodManifest } = await import('./pod-manifest-file.ts');
   return readPodManifest(podManifest, find);
 }
+
+/** By where they come from; all others are in the store, or nowhere. Returns their ids. */
+async function fetchForPod(
+  context: Context,
+  { apps }: RunWords,
+  { fetch, dryRun, json }: RunOptions,
+): Promise<ReadonlyMap<string, string>> {
+  // As src/image/find-fetched.ts has it, which is not loaded for this.
+  const remote = apps.map(({ image }) => image).filter((image) => REMOTE.test(image));
+  if (remote.length === 0) return new Map();
+  const { fetchImages } = await import('./fetch-image.ts');
+  const policy = dryRun ? 'never' : (fetch.pullPolicy ?? 'new');
+  return fetchImages(context, remote, { policy, insecure: fetch.insecure, json });
+}
+
+const REMOTE = /^(?:docker:\/\/|oci:|oci-archive:|docker-archive:)/;
 
 function checkTerminalApps({ manifest }: DraftPod, { tty, interactive }: RunOptions): void {
   if (manifest.apps.length < 2 || (!tty && !interactive)) return;

@@ -45,12 +45,18 @@ export interface RunOptions {
   /** The file of the pod manifest, `-` for standard input; then there are no images. */
   readonly podManifest: string | undefined;
   readonly isolation: Isolation;
+  /** For images that are named by where they come from. */
+  readonly fetch: {
+    readonly pullPolicy: string | undefined;
+    readonly insecure: { readonly image: boolean; readonly devices: boolean };
+  };
   readonly global: { readonly config: string | undefined; readonly option: readonly string[] };
 }
 
 export function parseRunOptions(words: RunWords): RunOptions {
   const { pod, apps } = words;
   const is = (name: string) => pod.one.get(name) === 'true';
+  const { image, devices, ...isolation } = parseInsecureRun(pod.many.get('insecure-options') ?? []);
   const options: RunOptions = {
     detach: is('detach'),
     tty: is('tty'),
@@ -67,7 +73,8 @@ export function parseRunOptions(words: RunWords): RunOptions {
     nameService: parseNameService(pod),
     followVolumeLinks: is('follow-volume-links'),
     podManifest: pod.one.get('pod-manifest'),
-    isolation: parseInsecureRun(pod.many.get('insecure-options') ?? []),
+    isolation,
+    fetch: { pullPolicy: pod.one.get('pull-policy'), insecure: { image, devices } },
     global: { config: pod.one.get('config'), option: pod.many.get('option') ?? [] },
   };
   if (options.podManifest !== undefined) checkManifestAlone(words);

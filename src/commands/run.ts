@@ -71,8 +71,14 @@ export const podFlags = {
   'user-label': string({ multiple: true, helpValue: 'NAME=VALUE', summary: 'likewise' }),
   'save-id': string({ helpValue: 'FILE', summary: 'write the UUID there as soon as it is known' }),
   'insecure-options': string({
-    helpValue: 'capabilities,seccomp,paths,all-run',
-    summary: 'turn parts of the isolation off',
+    helpValue: 'capabilities,seccomp,paths,all-run,image,devices',
+    summary:
+      'turn parts of the isolation off; image: fetch it unsigned; devices: with device nodes',
+  }),
+  'pull-policy': string({
+    options: ['never', 'new', 'update'],
+    summary:
+      'for images named by where they come from, docker://… and the like; new (default): fetch what is not here; update: ask whether it has changed; never: only what is here',
   }),
   mutable: boolean({
     summary:

@@ -21,19 +21,6 @@ export function findImage({ layout }: Ports, text: string): ImageMeta | undefine
   return ref.hexPrefix === undefined ? undefined : findByPrefix(layout, ref, ref.hexPrefix);
 }
 
-/** As findImage, but throws IMAGE_NOT_FOUND. */
-export function getImage(ports: Ports, text: string): ImageMeta {
-  const meta = findImage(ports, text);
-  if (meta !== undefined) return meta;
-  throw new ImageError('IMAGE_NOT_FOUND', `there is no image ${text}`, {
-    remedies: [
-      'see what there is with: jetpack images',
-      'give at least two digits of an id',
-      'bring it in with: jetpack import FILE',
-    ],
-  });
-}
-
 function findByName(
   layout: Layout,
   ref: Extract<ImageRef, { readonly kind: 'name' }>,

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { collectImages } from '../../src/image/collect.ts';
 import { destroyImage } from '../../src/image/destroy.ts';
-import { findImage, getImage } from '../../src/image/find.ts';
+import { findImage } from '../../src/image/find.ts';
+import { getImage } from '../../src/image/get.ts';
 import { importImage, type ImportRequest, type ImportResult } from '../../src/image/import.ts';
 import { listImages } from '../../src/image/list.ts';
 import { FILES, getManifest, sealOf } from '../../src/image/store.ts';

@@ -30,7 +30,7 @@ const { childExec } = await import('../../src/exec/child.ts');
 const { defaultSettings, mergeConfig, parseConfigFile, rootDatasetOf } =
   await import('../../src/host/config.ts');
 const { createLayout } = await import('../../src/host/layout.ts');
-const { getImage } = await import('../../src/image/find.ts');
+const { getImage } = await import('../../src/image/get.ts');
 const { getManifest } = await import('../../src/image/store.ts');
 const { addApp } = await import('../../src/pod/add-app.ts');
 const { removeApp } = await import('../../src/pod/remove-app.ts');

@@ -8,7 +8,7 @@ import process from 'node:process';
 
 import type { Layout } from '../../src/host/layout.ts';
 import { destroyImage } from '../../src/image/destroy.ts';
-import { getImage } from '../../src/image/find.ts';
+import { getImage } from '../../src/image/get.ts';
 import { importImage } from '../../src/image/import.ts';
 import { verifyImage } from '../../src/image/verify.ts';
 import type { DatasetName, Zfs } from '../../src/zfs/zfs.ts';

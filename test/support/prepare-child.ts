@@ -10,7 +10,7 @@ import {
   rootDatasetOf,
 } from '../../src/host/config.ts';
 import { createLayout } from '../../src/host/layout.ts';
-import { getImage } from '../../src/image/find.ts';
+import { getImage } from '../../src/image/get.ts';
 import { getManifest } from '../../src/image/store.ts';
 import { executePrepare, planPrepare, type PreparePorts } from '../../src/pod/prepare.ts';
 import { LinuxRuntime } from '../../src/runtime/linux.ts';

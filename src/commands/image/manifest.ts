@@ -2,7 +2,7 @@ import { string as stringArg } from '@oclif/core/args';
 
 import { BaseCommand, jsonFlag } from '../../cli/base-command.ts';
 import { printJson } from '../../cli/output.ts';
-import { getImage } from '../../image/find.ts';
+import { getImage } from '../../image/get.ts';
 import { getManifest } from '../../image/store.ts';
 
 export default class ImageManifest extends BaseCommand {

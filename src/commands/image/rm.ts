@@ -4,7 +4,7 @@ import { podWords } from '../../cli/pod-words.ts';
 import { forEach } from '../../cli/several.ts';
 import { withReserve } from '../../host/reserve.ts';
 import { destroyImage } from '../../image/destroy.ts';
-import { getImage } from '../../image/find.ts';
+import { getImage } from '../../image/get.ts';
 import { podsUsing } from '../../pod/usage.ts';
 
 export default class ImageRm extends BaseCommand {

@@ -3,7 +3,7 @@ import { string as stringArg } from '@oclif/core/args';
 import { BaseCommand, jsonFlag } from '../../cli/base-command.ts';
 import { imageJson } from '../../cli/image-rows.ts';
 import { printAnswer, printJson, printable, renderBytes } from '../../cli/output.ts';
-import { getImage } from '../../image/find.ts';
+import { getImage } from '../../image/get.ts';
 import { getManifest } from '../../image/store.ts';
 import { podsUsing } from '../../pod/usage.ts';
 

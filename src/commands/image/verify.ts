@@ -5,7 +5,7 @@ import { printable, printAnswer, printJson } from '../../cli/output.ts';
 import { podWords } from '../../cli/pod-words.ts';
 import { forEach } from '../../cli/several.ts';
 import { ImageError } from '../../errors.ts';
-import { getImage } from '../../image/find.ts';
+import { getImage } from '../../image/get.ts';
 import { verifyImage, type VerifyReport } from '../../image/verify.ts';
 
 export default class ImageVerify extends BaseCommand {

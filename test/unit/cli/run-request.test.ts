@@ -92,6 +92,14 @@ describe('flags of run', () => {
     expect(() => options('--net=default a')).toThrow('no network "default"');
   });
 
+  it('tells what may be fetched from what turns the isolation off', () => {
+    const { isolation, fetch } = options(
+      '--insecure-options=image,devices --pull-policy=update docker://a',
+    );
+    expect(isolation).toEqual({ capabilities: true, seccomp: true, paths: true });
+    expect(fetch).toEqual({ pullPolicy: 'update', insecure: { image: true, devices: true } });
+  });
+
   it('turns only the named parts of the isolation off', () => {
     expect(options('--insecure-options=seccomp,paths a').isolation).toEqual({
       capabilities: true,
