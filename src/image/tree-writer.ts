@@ -64,6 +64,8 @@ export interface TreeWriterOptions {
   readonly allowDevices: boolean;
   /** Bytes of all files together, their holes included. */
   readonly treeBytes: number;
+  /** Folders, those included that only the names of other entries tell of: these cost an archive next to nothing. */
+  readonly folders: number;
   /** Takes every item in the order in which it is made, folders at the end. Of a lower tree, only what is changed. */
   readonly onItem: (item: TreeItem) => void;
   readonly onXattr: (xattr: TreeXattr) => void;
@@ -428,6 +430,13 @@ export class TreeWriter implements LayerTree {
 
   /** Makes the folder, or takes over the one of the lower tree. Its parent is one of `#folders`. */
   #addFolder(path: string): Folder {
+    if (this.#folders.size > this.#options.folders) {
+      throw new ArchiveError(
+        'ARCHIVE_TOO_MANY_ENTRIES',
+        `the archive has more than the ${String(this.#options.folders)} folders allowed`,
+        { entry: displayName(path) },
+      );
+    }
     const isThere =
       this.#written !== undefined &&
       !this.#written.has(path) &&
@@ -493,7 +502,7 @@ export class TreeWriter implements LayerTree {
         const below = this.#folders.get(child);
         if (below === undefined) this.#takeOut(child);
         else {
-          if (below.hasLower) below.kept = undefined;
+          below.kept = undefined;
           waiting.push([child, below]);
         }
       }

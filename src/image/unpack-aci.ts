@@ -74,6 +74,7 @@ async function unpackOn(
     mayRepeatFolders: false,
     allowDevices: request.allowDevices ?? false,
     treeBytes: limits.treeBytes,
+    folders: limits.entries,
     listingFile: request.listingFile,
   };
   const reading = { limits, ...(signal === undefined ? {} : { signal }) };

@@ -61,6 +61,7 @@ export async function unpackLayer(
     mayRepeatFolders: true,
     allowDevices: request.allowDevices ?? false,
     treeBytes: limits.treeBytes,
+    folders: limits.entries,
     listingFile: request.listingFile,
   };
   const { read, treeBytes, warnings } = await unpackTree(ports, target, async (writer) => {

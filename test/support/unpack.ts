@@ -53,6 +53,7 @@ export async function unpack(
     mayRepeatFolders: false,
     allowDevices: options.allowDevices ?? false,
     treeBytes: limits.treeBytes,
+    folders: limits.entries,
     onItem: (item) => lines.push(renderTreeItem(item)),
     onXattr: (xattr) => xattrs.push(renderTreeXattr(xattr)),
     onRemoval: (path) => {
