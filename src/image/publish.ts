@@ -10,13 +10,14 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { errnoOf, ImageError, JetpackError, ZfsError } from '../errors.ts';
+import { parseDigest } from '../formats/oci/model.ts';
 import { makeFolder } from '../host/exact-mode.ts';
 import type { Layout } from '../host/layout.ts';
 import { takeLease } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { DatasetName, Properties } from '../zfs/zfs.ts';
-import { dropUnneeded, makeLinkFolder } from './blobs.ts';
+import { digestOfBlobName, dropUnneeded, makeLinkFolder } from './blobs.ts';
 import { addToIndex } from './index-of-names.ts';
 import type { ImagePorts } from './ports.ts';
 import { destroyIfThere, dropScratch, ensureMounted, removeMountFolder } from './scratch.ts';
@@ -146,7 +147,9 @@ async function publish(
   return withLock(layout.dir.locks, 'images', async () => {
     if (existsSync(dir)) {
       addToIndex(layout, meta);
-      return findMeta(layout, meta.id);
+      const existing = findMeta(layout, meta.id);
+      if (existing !== undefined) mendArchive(making, existing, dir);
+      return existing;
     }
     refuseLostDependency(layout, meta);
     // Without a folder there is no image: what an import or a removal left when it was killed.
@@ -167,6 +170,18 @@ async function publish(
     options.onPublished?.(meta);
     return undefined;
   });
+}
+
+/** The stored archive may have been lost or damaged, or the image be from a version that kept none: here it is again. */
+function mendArchive({ blobs }: Making, { archive }: ImageMeta, dir: string): void {
+  const digest = parseDigest(archive?.digest.replace('-', ':') ?? '');
+  if (digest === undefined) return;
+  const name = readFolder(blobs).find((each) => digestOfBlobName(each) === digest);
+  if (name === undefined) return;
+  const folder = path.join(dir, FILES.blobs);
+  makeLinkFolder(folder);
+  renameSync(path.join(blobs, name), path.join(folder, name));
+  syncFolder(folder);
 }
 
 /** Somebody may have removed it while this image was rendered. */

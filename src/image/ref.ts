@@ -43,7 +43,7 @@ export function hasVersion(ref: ImageRef): boolean {
 
 /** Whether an image has every label that was asked for. */
 export function matchesLabels(
-  meta: ImageMeta,
+  meta: Pick<ImageMeta, 'labels'>,
   labels: readonly { readonly name: string; readonly value: string }[],
 ): boolean {
   return labels.every((wanted) =>

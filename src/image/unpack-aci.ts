@@ -1,5 +1,5 @@
 /** The tree of an ACI: onto an empty folder, or over the images that it depends on (spec/ace.md, "Filesystem Setup"). */
-import { AciSink } from '../formats/aci/sink.ts';
+import { AciSink, type TreeSink } from '../formats/aci/sink.ts';
 import {
   type ArchiveProgress,
   type ArchiveSource,
@@ -12,6 +12,8 @@ import { unpackTree, type UnpackPorts } from './unpack-tree.ts';
 import { FilteredTree, findLeftOutTargets, type Whitelist } from './whitelist.ts';
 
 export interface AciRequest {
+  /** Asked when the manifest has come. False: the tree will not be needed; what comes from then on is only read and hashed. */
+  readonly wantsTree?: (manifestBytes: Buffer) => boolean;
   /** A mounted dataset that nobody else writes to. */
   readonly root: string;
   readonly archive: ArchiveSource;
@@ -61,13 +63,39 @@ export async function renderOver(ports: UnpackPorts, request: RenderRequest): Pr
   return unpackOn(ports, request, true);
 }
 
+/** Once closed it lets nothing through. Closed between entries only. */
+class Gate implements TreeSink {
+  readonly #tree: TreeSink;
+  #isClosed = false;
+
+  constructor(tree: TreeSink) {
+    this.#tree = tree;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  begin(...args: Parameters<TreeSink['begin']>): void {
+    if (!this.#isClosed) this.#tree.begin(...args);
+  }
+
+  data(bytes: Buffer, offset: number): void {
+    if (!this.#isClosed) this.#tree.data(bytes, offset);
+  }
+
+  end(): void {
+    if (!this.#isClosed) this.#tree.end();
+  }
+}
+
 async function unpackOn(
   ports: UnpackPorts,
   request: RenderRequest,
   isOver: boolean,
 ): Promise<UnpackedAci> {
   const limits: ImportLimits = { ...DEFAULT_LIMITS, ...request.limits };
-  const { onProgress, onBytes, signal, whitelist } = request;
+  const { onProgress, onBytes, wantsTree, signal, whitelist } = request;
   const target = {
     root: request.root,
     isOver,
@@ -87,7 +115,10 @@ async function unpackOn(
       whitelist === undefined || targets === undefined
         ? writer
         : new FilteredTree(writer, whitelist, targets);
-    const sink = new AciSink(tree, limits);
+    const gate = new Gate(tree);
+    const sink = new AciSink(gate, limits, (manifest) => {
+      if (wantsTree?.(manifest) === false) gate.close();
+    });
     const archive = await readArchive(request.open(), sink, ports, {
       ...reading,
       ...(onBytes === undefined ? {} : { onBytes }),

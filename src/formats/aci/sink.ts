@@ -23,14 +23,17 @@ type Target = 'manifest' | 'tree' | 'nothing';
 export class AciSink implements TarSink {
   readonly #tree: TreeSink;
   readonly #limits: AciLimits;
+  readonly #onManifest: ((bytes: Buffer) => void) | undefined;
   #target: Target = 'nothing';
   #manifest: Buffer | undefined;
   #hasRootfs = false;
   #entries = 0;
 
-  constructor(tree: TreeSink, limits: AciLimits) {
+  /** `onManifest`: takes the manifest as soon as it is whole, wherever in the archive it stands. */
+  constructor(tree: TreeSink, limits: AciLimits, onManifest?: (bytes: Buffer) => void) {
     this.#tree = tree;
     this.#limits = limits;
+    this.#onManifest = onManifest;
   }
 
   get entries(): number {
@@ -64,6 +67,9 @@ export class AciSink implements TarSink {
 
   endEntry(): void {
     if (this.#target === 'tree') this.#tree.end();
+    else if (this.#target === 'manifest' && this.#manifest !== undefined) {
+      this.#onManifest?.(this.#manifest);
+    }
   }
 
   /** The manifest's bytes, once all is read. Throws ARCHIVE_LAYOUT unless both parts were there. */

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { createLayout, type Layout } from '../../../src/host/layout.ts';
 import { takeLease } from '../../../src/host/lease.ts';
 import { collectImages } from '../../../src/image/collect.ts';
+import { planRendering } from '../../../src/image/dependencies.ts';
 import { destroyImage } from '../../../src/image/destroy.ts';
 import { findImage } from '../../../src/image/find.ts';
 import { addToIndex } from '../../../src/image/index-of-names.ts';
@@ -126,6 +127,42 @@ describe('finding', () => {
     await withStore([metaOf(1), named], (layout) => {
       expect(findImage({ layout }, '00')?.id).toBe(named.id);
       expect(() => findImage({ layout }, 'sha512-00')).toThrow('may be any of 2 images');
+    });
+  });
+});
+
+describe('dependencies', () => {
+  test('are rendered depth first, as often as they are named, the image last', async () => {
+    const images = [
+      metaOf(1),
+      metaOf(2, { dependencies: [idOf(1)] }),
+      metaOf(3, { dependencies: [idOf(1)] }),
+      metaOf(4, { dependencies: [idOf(2), idOf(3)] }),
+    ];
+    await withStore(images, (layout) => {
+      const steps = planRendering({ layout }, metaOf(4, { dependencies: [idOf(2), idOf(3)] }));
+      expect(steps.map(({ image }) => image.id)).toEqual([1, 2, 1, 3, 4].map(idOf));
+      expect(steps[2]?.filteredBy).toEqual([1, 3, 4].map(idOf));
+    });
+  });
+
+  test('cannot be more trees than allowed, however few images they are of', async () => {
+    const tower = Array.from({ length: 40 }, (_, level) =>
+      metaOf(level, level === 0 ? {} : { dependencies: [idOf(level - 1), idOf(level - 1)] }),
+    );
+    await withStore(tower, (layout) => {
+      const top = metaOf(99, { dependencies: [idOf(39)] });
+      expect(() => planRendering({ layout }, top)).toThrow('more than 1000 images');
+    });
+  });
+
+  test('cannot go deeper than allowed', async () => {
+    const chain = Array.from({ length: 80 }, (_, level) =>
+      metaOf(level, level === 0 ? {} : { dependencies: [idOf(level - 1)] }),
+    );
+    await withStore(chain, (layout) => {
+      const top = metaOf(99, { dependencies: [idOf(79)] });
+      expect(() => planRendering({ layout }, top)).toThrow('deeper than 64 images');
     });
   });
 });
