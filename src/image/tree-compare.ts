@@ -66,6 +66,10 @@ const OF_THE_HOST = new Set([
   'security.evm',
 ]);
 
+export function isOfTheHost(name: string): boolean {
+  return OF_THE_HOST.has(name);
+}
+
 export function compareXattrs(
   actual: readonly TreeXattr[],
   expected: readonly TreeXattr[],
@@ -84,7 +88,7 @@ export function compareXattrs(
       differences.push({ path, kind: 'changed', detail: `${what} is another` });
   }
   for (const { path, name } of rest.values()) {
-    if (OF_THE_HOST.has(name)) continue;
+    if (isOfTheHost(name)) continue;
     const detail = `it has a new attribute ${displayName(name)}`;
     differences.push({ path, kind: 'changed', detail });
   }
