@@ -82,6 +82,8 @@ export class FilteredTree implements TreeSink {
   readonly #tree: TreeSink;
   readonly #whitelist: Whitelist;
   readonly #targets: LeftOutTargets;
+  /** Hard links that are there as the file. */
+  readonly #placed = new Set<string>();
   #isOpen = false;
 
   constructor(tree: TreeSink, whitelist: Whitelist, targets: LeftOutTargets) {
@@ -91,16 +93,17 @@ export class FilteredTree implements TreeSink {
   }
 
   begin(path: string, entry: TarEntry, linkTarget: string): void {
-    const { standIns, roots } = this.#targets;
+    const { standIns } = this.#targets;
     const isFolder = entry.type === 'directory';
     const standIn = isFolder ? undefined : standIns.get(path);
     const place = this.#whitelist.allows(path, isFolder) ? path : standIn;
     this.#isOpen = place !== undefined;
     if (place === undefined) return;
-    const root = roots.get(linkTarget) ?? linkTarget;
-    const target = this.#whitelist.allows(root, false) ? root : (standIns.get(root) ?? root);
-    if (entry.type === 'link' && target === place) this.#isOpen = false;
-    else this.#tree.begin(place, entry, entry.type === 'link' ? target : '');
+    if (place === standIn) this.#placed.add(place);
+    const target = entry.type === 'link' ? this.#target(linkTarget) : '';
+    // The file itself is in the link's place already; if not, the tree refuses the link.
+    if (target === place && this.#placed.has(place)) this.#isOpen = false;
+    else this.#tree.begin(place, entry, target === place ? linkTarget : target);
   }
 
   data(bytes: Buffer, offset: number): void {
@@ -109,6 +112,13 @@ export class FilteredTree implements TreeSink {
 
   end(): void {
     if (this.#isOpen) this.#tree.end();
+  }
+
+  /** Where the file is that a hard link is a name of. */
+  #target(linkTarget: string): string {
+    const { standIns, roots } = this.#targets;
+    const root = roots.get(linkTarget) ?? linkTarget;
+    return this.#whitelist.allows(root, false) ? root : (standIns.get(root) ?? root);
   }
 }
 
