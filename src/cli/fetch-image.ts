@@ -1,9 +1,11 @@
 /** `fetch`, `import` and `run` bring OCI images here the same way: the reference's source, the flags, progress, interruption. */
+import { createReadStream, statSync } from 'node:fs';
 import process from 'node:process';
 
 import { HostError, UsageError } from '../errors.ts';
 import { parsePlatform } from '../formats/oci/platform.ts';
 import type { OciNames } from '../formats/oci/to-appc.ts';
+import { readFirstName } from '../formats/tar/first-name.ts';
 import { parseReference } from '../fetch/ref.ts';
 import { fetchImage, type FetchResult, type PullPolicy } from '../image/fetch.ts';
 import { getImage } from '../image/get.ts';
@@ -61,7 +63,7 @@ export async function fetchReference(
       policy: flags.policy,
       platform: parsePlatform(flags.os ?? platform.os, flags.arch ?? platform.arch),
       isPlatformAsked: flags.os !== undefined || flags.arch !== undefined,
-      openSource: () => openSource(ports, reference),
+      openSource: () => openSource(ports, context.imagePorts, reference, abort.signal),
       names: flags.names,
       trust: { verdict: { kind: 'unsigned' }, policy: { allowUnsigned: flags.insecure.image } },
       allowDevices: flags.insecure.devices,
@@ -82,6 +84,19 @@ export async function fetchReference(
   }
 }
 
+/** A file that is an archive of OCI images or of docker save, by what is in it; undefined for any other. */
+export async function findArchiveReference(
+  context: Context,
+  file: string,
+): Promise<OciReference | undefined> {
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+  const name = await readFirstName(createReadStream(file), context.imagePorts);
+  // An ACI has these two and nothing else.
+  if (name === undefined || name === 'manifest' || /^rootfs(?:\/|$)/.test(name)) return undefined;
+  const isDocker = !/^(?:oci-layout|index\.json|blobs)(?:\/|$)/.test(name);
+  return { kind: isDocker ? 'docker-archive' : 'oci-archive', file, ref: undefined };
+}
+
 /** What a word of the command line means: fetched, or found in the store. */
 export async function fetchWord(
   context: Context,
@@ -96,7 +111,9 @@ export async function fetchWord(
     });
   }
   if (reference.kind === 'file') {
-    throw new UsageError(`${word} is a file`, { remedies: [`jetpack import ${word}`] });
+    const archive = await findArchiveReference(context, reference.file);
+    if (archive !== undefined) return fetchReference(context, archive, flags);
+    throw new UsageError(`${word} is a file of appc`, { remedies: [`jetpack import ${word}`] });
   }
   return { meta: getImage(context, word), existing: true, receivedBytes: 0 };
 }

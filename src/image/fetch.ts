@@ -9,6 +9,7 @@ import { importOci, type OciImportRequest } from './import-oci.ts';
 import { namesOf, type OciReference } from './oci-names.ts';
 import type { ImagePorts } from './ports.ts';
 import { findMeta, type ImageMeta } from './store.ts';
+import { requireTrust } from '../trust/gate.ts';
 
 /** What was fetched before is taken unasked (`new`), if the source says that it still is the same (`update`), or in any case (`never`). */
 export type PullPolicy = 'never' | 'new' | 'update';
@@ -42,6 +43,8 @@ export async function fetchImage(ports: ImagePorts, request: FetchRequest): Prom
   const known = stored && { meta: stored, existing: true, receivedBytes: 0 };
   if (known !== undefined && (policy !== 'update' || isFixed(reference))) return known;
   if (policy === 'never') throw notHere(key);
+  // Before anything is opened: an archive is read as a whole for that.
+  if (known === undefined) requireTrust(key, request.trust.verdict, request.trust.policy);
   const source = await request.openSource();
   try {
     if (known !== undefined && (await isUnchanged(source, fetched, signal))) return known;
@@ -50,6 +53,8 @@ export async function fetchImage(ports: ImagePorts, request: FetchRequest): Prom
       source,
       names: ({ refName }) => request.names ?? namesOf(reference, refName),
     });
+    // Under a name that somebody chose for it, it is not what the reference stands for.
+    if (request.names !== undefined) return { meta, existing, receivedBytes };
     await putFetched(layout, {
       version: 1,
       ref: key,
