@@ -6,12 +6,19 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { errnoOf, ImageError } from '../errors.ts';
+import { errnoOf, ImageError, ZfsError } from '../errors.ts';
 import { type Digest, hexOf, parseDigest } from '../formats/oci/model.ts';
 import type { Layout } from '../host/layout.ts';
 import type { ImageId } from '../schema/appc.ts';
-import type { DatasetName } from '../zfs/zfs.ts';
-import { findMeta, type ImageMeta, parseImageId, readFolder, sealOf } from './store.ts';
+import type { DatasetName, Zfs } from '../zfs/zfs.ts';
+import {
+  findMeta,
+  type ImageMeta,
+  type OciOrigin,
+  parseImageId,
+  readFolder,
+  sealOf,
+} from './store.ts';
 
 /** Of each layer and all below it (image-spec config.md, "Layer ChainID"), from the lowest to the topmost. */
 export function chainIdsOf(diffIds: readonly Digest[]): readonly Digest[] {
@@ -40,12 +47,12 @@ export function treeNameOf(chainId: Digest): string {
 type Chained = Pick<ImageMeta, 'id' | 'oci'>;
 
 /**
- * The chains that an image of ours has a snapshot of: its own layers, and all of them together, which is its seal. Those below
- * its own are snapshots of what it was cloned from.
+ * The chains by which an image is found: those of its own layers, all of them together, which is its seal, and the one that it was
+ * cloned from, since that snapshot is there as long as the image is, wherever its dataset has gone.
  */
 export function chainsIn({ oci }: Chained): readonly Digest[] {
   if (oci === undefined) return [];
-  const first = Math.min(oci.sharedLayers, oci.layers.length - 1);
+  const first = Math.min(oci.sharedLayers, oci.layers.length) - 1;
   return oci.layers.slice(Math.max(0, first)).flatMap(({ chainId }) => parseDigest(chainId) ?? []);
 }
 
@@ -106,38 +113,58 @@ export interface SharedChain {
  * Snapshots that should have some of these layers, the longest chain first; one look into the index for each layer. Whether a
  * snapshot is there shows when it is cloned (ZFS_MISSING): a look before would be worth nothing, since images come and go.
  */
-export function* findSharedChains(
-  layout: Layout,
+export async function* findSharedChains(
+  { zfs, layout }: { readonly zfs: Pick<Zfs, 'get'>; readonly layout: Layout },
   chain: readonly Digest[],
-): Generator<SharedChain, undefined> {
+): AsyncGenerator<SharedChain, undefined> {
   for (const [i, chainId] of [...chain.entries()].reverse()) {
+    const layers = i + 1;
+    const clones: ImageId[] = [];
     for (const file of readFolder(chainDir(layout, chainId))) {
       const imageId = parseImageId(file);
-      if (imageId === undefined) continue;
-      const snapshot = snapshotWith(layout, imageId, chainId, i);
-      if (snapshot !== undefined) yield { imageId, snapshot, layers: i + 1 };
+      const oci = imageId && findOci(layout, imageId);
+      // What the image says of itself counts, not where its name was found.
+      if (imageId === undefined || oci?.layers[i]?.chainId !== chainId) continue;
+      const dataset = layout.dataset.image(imageId);
+      if (i >= oci.sharedLayers)
+        yield { imageId, snapshot: chainSnapshot(dataset, chainId), layers };
+      else if (layers === oci.layers.length) yield { imageId, snapshot: sealOf(dataset), layers };
+      else if (layers === oci.sharedLayers) clones.push(imageId);
+    }
+    // Who has these layers as its own is gone. Each is a question to ZFS, and they are likely to have the same answer.
+    for (const imageId of clones.slice(0, MAX_QUESTIONS)) {
+      const snapshot = await findOrigin(zfs, layout.dataset.image(imageId), chainId);
+      if (snapshot !== undefined) yield { imageId, snapshot, layers };
     }
   }
   return undefined;
 }
 
-/** The snapshot in which an image has this chain, by what the image says of itself. */
-function snapshotWith(
-  layout: Layout,
-  id: ImageId,
+const MAX_QUESTIONS = 2;
+
+/** The snapshot that a dataset is a clone of, if that is one of this chain. */
+async function findOrigin(
+  zfs: Pick<Zfs, 'get'>,
+  dataset: DatasetName,
   chainId: Digest,
-  index: number,
-): DatasetName | undefined {
-  let meta: ImageMeta | undefined;
+): Promise<DatasetName | undefined> {
   try {
-    meta = findMeta(layout, id);
+    const { origin } = await zfs.get(dataset, ['origin']);
+    return origin?.endsWith(chainSnapshot('' as DatasetName, chainId)) === true
+      ? (origin as DatasetName)
+      : undefined;
+  } catch (error) {
+    if (error instanceof ZfsError && error.code === 'ZFS_MISSING') return undefined;
+    throw error;
+  }
+}
+
+function findOci(layout: Layout, id: ImageId): OciOrigin | undefined {
+  try {
+    return findMeta(layout, id)?.oci;
   } catch (error) {
     // A damaged image is not the one to build on.
     if (error instanceof ImageError) return undefined;
     throw error;
   }
-  if (meta?.oci === undefined || meta.oci.layers[index]?.chainId !== chainId) return undefined;
-  const dataset = layout.dataset.image(id);
-  if (index >= meta.oci.sharedLayers) return chainSnapshot(dataset, chainId);
-  return index === meta.oci.layers.length - 1 ? sealOf(dataset) : undefined;
 }

@@ -236,7 +236,7 @@ class OciImport {
     const { layers } = this.#plan;
     const source = this.#request.source.name;
     const chain = layers.map(({ chainId }) => chainId);
-    for (const candidate of findSharedChains(layout, chain)) {
+    for await (const candidate of findSharedChains(this.#ports, chain)) {
       const shared = this.#keepListings(making, candidate);
       if (shared === undefined) continue;
       try {

@@ -15,7 +15,7 @@ import {
 } from '../../../src/image/chains.ts';
 import type { ImageMeta } from '../../../src/image/store.ts';
 import type { ImageId } from '../../../src/schema/appc.ts';
-import type { DatasetName } from '../../../src/zfs/zfs.ts';
+import type { DatasetName, Properties } from '../../../src/zfs/zfs.ts';
 
 const digest = (digit: string) => `sha256:${digit.repeat(64)}` as Digest;
 const DIFFS = [digest('a'), digest('b'), digest('c')];
@@ -32,6 +32,8 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
+const at = (chainId: Digest | undefined) => `@${chainId?.replace(':', '-') ?? ''}`;
+
 /** An image in the store, as far as the index looks. */
 function put(digit: string, diffIds: readonly Digest[], sharedLayers: number): ImageMeta {
   const id = `sha512-${digit.repeat(128)}` as ImageId;
@@ -43,12 +45,21 @@ function put(digit: string, diffIds: readonly Digest[], sharedLayers: number): I
   return meta as unknown as ImageMeta;
 }
 
-const found = (chain: readonly Digest[]) =>
-  [...findSharedChains(layout, chain)].map(({ imageId, snapshot, layers }) => ({
-    image: imageId.at(-1),
-    snapshot: snapshot.split('@')[1],
-    layers,
-  }));
+/** `origins`: what clones are clones of, by the digit of their image. */
+async function found(chain: readonly Digest[], origins: Readonly<Record<string, string>> = {}) {
+  const zfs = {
+    get: (dataset: DatasetName): Promise<Properties> => {
+      const origin = origins[dataset.at(-1) ?? ''];
+      return Promise.resolve(origin === undefined ? {} : { origin });
+    },
+  };
+  const all: { image: string | undefined; snapshot: string; layers: number }[] = [];
+  for await (const { imageId, snapshot, layers } of findSharedChains({ zfs, layout }, chain)) {
+    const shown = snapshot.replace(/^.*sha512-\d+@/, '@');
+    all.push({ image: imageId.at(-1), snapshot: shown, layers });
+  }
+  return all;
+}
 
 describe('ids of chains', () => {
   it('are the digest of the layer itself, then of the chain below and the layer', () => {
@@ -66,28 +77,39 @@ describe('ids of chains', () => {
 });
 
 describe('the index of chains', () => {
-  it('finds the longest chain first, in the snapshot of the layer', () => {
+  it('finds the longest chain first, in the snapshot of the layer', async () => {
     addToChains(layout, put('1', DIFFS, 0));
-    expect(found(CHAIN)).toEqual([
-      { image: '1', snapshot: CHAIN[2]?.replace(':', '-'), layers: 3 },
-      { image: '1', snapshot: CHAIN[1]?.replace(':', '-'), layers: 2 },
-      { image: '1', snapshot: CHAIN[0]?.replace(':', '-'), layers: 1 },
+    expect(await found(CHAIN)).toEqual([
+      { image: '1', snapshot: at(CHAIN[2]), layers: 3 },
+      { image: '1', snapshot: at(CHAIN[1]), layers: 2 },
+      { image: '1', snapshot: at(CHAIN[0]), layers: 1 },
     ]);
     const other = chainIdsOf([digest('a'), digest('b'), digest('d'), digest('e')]);
-    expect(found(other).map(({ layers }) => layers)).toEqual([2, 1]);
-    expect(found(chainIdsOf([digest('b'), digest('a')]))).toEqual([]);
+    expect((await found(other)).map(({ layers }) => layers)).toEqual([2, 1]);
+    expect(await found(chainIdsOf([digest('b'), digest('a')]))).toEqual([]);
   });
 
-  it('names a clone for its own layers only, and for all of them by its seal', () => {
+  it('names a clone for its own layers only, and for all of them by its seal', async () => {
     addToChains(layout, put('2', DIFFS, 2));
     addToChains(layout, put('3', DIFFS, 3));
-    expect(found(CHAIN)).toEqual([
-      { image: '2', snapshot: CHAIN[2]?.replace(':', '-'), layers: 3 },
-      { image: '3', snapshot: 'seal', layers: 3 },
+    expect(await found(CHAIN)).toEqual([
+      { image: '2', snapshot: at(CHAIN[2]), layers: 3 },
+      { image: '3', snapshot: '@seal', layers: 3 },
     ]);
   });
 
-  it('does not believe entries of images that are gone, damaged or others, nor garbage', () => {
+  it('names what a clone was cloned from, when the image of these layers is gone', async () => {
+    addToChains(layout, put('2', DIFFS, 2));
+    const other = chainIdsOf([digest('a'), digest('b'), digest('d')]);
+    const trashed = `pool/jetpack/trash/x${at(CHAIN[1])}`;
+    expect(await found(other)).toEqual([]);
+    expect(await found(other, { '2': trashed })).toEqual([
+      { image: '2', snapshot: trashed, layers: 2 },
+    ]);
+    expect(await found(other, { '2': `pool/jetpack/trash/x${at(CHAIN[0])}` })).toEqual([]);
+  });
+
+  it('does not believe entries of images that are gone, damaged or others, nor garbage', async () => {
     const gone = put('4', DIFFS, 0);
     addToChains(layout, gone);
     rmSync(layout.dir.image(gone.id), { recursive: true });
@@ -100,7 +122,7 @@ describe('the index of chains', () => {
       writeFileSync(path.join(layout.dir.chains, folder, 'garbage'), '');
     }
     writeFileSync(path.join(layout.dir.chains, 'garbage'), '');
-    expect(found(CHAIN)).toEqual([]);
+    expect(await found(CHAIN)).toEqual([]);
   });
 
   it('forgets an image, and the folders that nobody else is in', () => {
