@@ -194,12 +194,27 @@ function outgoing(
   abort: AbortController,
 ): { readonly body: string | Uint8Array | Readable | null; readonly headers: Headers } {
   if (body === undefined) return { body: null, headers: {} };
-  if (typeof body === 'string' || body instanceof Uint8Array) return { body, headers: {} };
+  if (typeof body === 'string') return { body, headers: {} };
+  if (body instanceof Uint8Array && body.length <= PIECE_BYTES) return { body, headers: {} };
+  const pieces = body instanceof Uint8Array ? inPieces(body) : body;
   const stream = Readable.from(
-    watched(body, timeouts.idleMs, abort, () => stalled(who, url.host, 'it takes no more bytes')),
+    watched(pieces, timeouts.idleMs, abort, () => stalled(who, url.host, 'it takes no more bytes')),
     { objectMode: false, highWaterMark: 256 * 1024 },
   );
-  return { body: stream, headers: { 'content-length': String(body.sizeBytes) } };
+  return { body: stream, headers: { 'content-length': String(pieces.sizeBytes) } };
+}
+
+const PIECE_BYTES = 64 * 1024;
+
+function inPieces(bytes: Uint8Array): StreamBody {
+  return {
+    sizeBytes: bytes.length,
+    async *open() {
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        yield await Promise.resolve(bytes.subarray(at, at + PIECE_BYTES));
+      }
+    },
+  };
 }
 
 /** Whoever sends has no time limit of undici's for a receiver that has stopped to read. */
