@@ -20,7 +20,9 @@ export function archiveWriter(target: string, what: string): ArchiveWriter {
 /** Whether people mean a folder: its name ends with a slash, or it is one. */
 export function isFolderTarget(target: string): boolean {
   if (target === '-') return false;
-  return target.endsWith('/') || statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+  return (
+    target.endsWith('/') || statSync(target, { throwIfNoEntry: false })?.isDirectory() === true
+  );
 }
 
 async function writeStdout(chunks: AsyncIterable<Uint8Array>): Promise<number> {

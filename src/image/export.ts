@@ -25,6 +25,14 @@ import { treeContents } from './tree-archive.ts';
 export const EXPORT_FORMATS = ['aci', 'oci', 'docker'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
+/** An archive is taken as it comes; when that rejects the export ends. A folder becomes an image layout, for the format oci alone. */
+export type ExportTarget =
+  | {
+      readonly kind: 'archive';
+      readonly write: (chunks: AsyncIterable<Uint8Array>) => Promise<number>;
+    }
+  | { readonly kind: 'folder'; readonly dir: string };
+
 export interface ExportRequest {
   readonly image: ImageMeta;
   readonly format: ExportFormat;
@@ -34,10 +42,7 @@ export interface ExportRequest {
   readonly name: string | undefined;
   /** For an image that says no platform. */
   readonly fallback: Platform;
-  /** Takes the archive as it comes. Rejects when it cannot; the export ends then. */
-  readonly write: (chunks: AsyncIterable<Uint8Array>) => Promise<number>;
-  /** Instead of an archive, for the format oci: the folder of a layout. */
-  readonly folder?: string | undefined;
+  readonly to: ExportTarget;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((doneBytes: number) => void) | undefined;
 }
@@ -88,7 +93,7 @@ async function exportAsCame(ports: ImagePorts, request: ExportRequest): Promise<
       });
     }
   }
-  return { id: image.id, writtenBytes: await request.write(verified()), lost: [] };
+  return { id: image.id, writtenBytes: await writeArchive(request, verified()), lost: [] };
 }
 
 async function exportAci(ports: ImagePorts, request: ExportRequest): Promise<ExportResult> {
@@ -99,7 +104,10 @@ async function exportAci(ports: ImagePorts, request: ExportRequest): Promise<Exp
   const writtenBytes = await withMountedTree(ports, image.id, (root) => {
     const tree = treeContents(ports, root, { listing, signal });
     const archive = writeTar(aciContents(independent(manifest, bytes), tree));
-    return request.write(watched(archive, request, (chunk) => hash.update(chunk)));
+    return writeArchive(
+      request,
+      watched(archive, request, (chunk) => hash.update(chunk)),
+    );
   });
   return { id: `sha512-${hash.digest('hex')}`, writtenBytes, lost: [] };
 }
@@ -153,15 +161,16 @@ function writeDocker(
     name === undefined ? undefined : dockerName(name),
     (tar) => spool(ports.layout, tar),
   );
-  return request.write(watched(writeTar(contents), request));
+  return writeArchive(request, watched(writeTar(contents), request));
 }
 
 function writeOci(form: OciForm, names: LayoutNames, request: ExportRequest): Promise<number> {
-  if (request.folder === undefined) {
-    return request.write(watched(writeTar(layoutContents(form, names)), request));
+  const { to } = request;
+  if (to.kind === 'archive') {
+    return to.write(watched(writeTar(layoutContents(form, names)), request));
   }
   let doneBytes = 0;
-  return writeLayoutFolder(request.folder, form, names, (bytes) => {
+  return writeLayoutFolder(to.dir, form, names, (bytes) => {
     request.signal?.throwIfAborted();
     doneBytes += bytes;
     request.onProgress?.(doneBytes);
@@ -182,6 +191,16 @@ function nameOf({ name, labels, annotations }: ImageManifest): string | undefine
 function dockerName(name: string): DockerName | undefined {
   const ref = parseDockerRef(name);
   return ref.tag === undefined ? undefined : { repository: renderRepository(ref), tag: ref.tag };
+}
+
+function writeArchive(
+  { to, format }: ExportRequest,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<number> {
+  if (to.kind === 'archive') return to.write(chunks);
+  throw new UsageError(`${to.dir} is a folder, and the format ${format} is a file`, {
+    remedies: ['name a file', 'or write a layout: --format oci'],
+  });
 }
 
 /** Ends when it is to end, and tells how far it is. */

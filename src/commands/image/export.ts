@@ -9,8 +9,22 @@ import { printAnswer, printJson, tellWarning } from '../../cli/output.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { HostError, UsageError } from '../../errors.ts';
 import { platformOfAppc } from '../../formats/oci/platform.ts';
-import { EXPORT_FORMATS, exportImage } from '../../image/export.ts';
+import {
+  EXPORT_FORMATS,
+  type ExportFormat,
+  exportImage,
+  type ExportTarget,
+} from '../../image/export.ts';
 import { getImage } from '../../image/get.ts';
+
+/** A folder is a layout; every other format needs a file, which is refused before anything is read. */
+function targetOf(file: string, format: ExportFormat): ExportTarget {
+  if (!isFolderTarget(file)) return { kind: 'archive', write: archiveWriter(file, 'an image') };
+  if (format === 'oci') return { kind: 'folder', dir: file };
+  throw new UsageError(`${file} is a folder, and only --format oci writes those`, {
+    remedies: ['name a file'],
+  });
+}
 
 export default class ImageExport extends BaseCommand {
   static override summary = 'Write an image as an ACI, or as an OCI or Docker image';
@@ -52,13 +66,7 @@ export default class ImageExport extends BaseCommand {
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ImageExport);
     const format = EXPORT_FORMATS.find((each) => each === flags.format) ?? 'aci';
-    const isFolder = isFolderTarget(args.file);
-    if (isFolder && format !== 'oci') {
-      throw new UsageError(`${args.file} is a folder, and only --format oci writes those`, {
-        remedies: ['name a file'],
-      });
-    }
-    const write = archiveWriter(isFolder ? `${args.file}/index.json` : args.file, 'an image');
+    const to = targetOf(args.file, format);
     const context = this.createContext(flags);
     context.ensureReady();
     const image = getImage(context, args.image);
@@ -77,17 +85,17 @@ export default class ImageExport extends BaseCommand {
         flat: flags.flat,
         name: flags.name,
         fallback: platformOfAppc({ os, arch }),
-        write,
-        folder: isFolder ? args.file : undefined,
+        to,
         signal: abort.signal,
-        onProgress: (doneBytes) =>
-          progress.update({ doneBytes, totalBytes: undefined, note: '' }),
+        onProgress: (doneBytes) => progress.update({ doneBytes, totalBytes: undefined, note: '' }),
       });
       progress.end();
-      for (const lost of result.lost) tellWarning(`${lost}: left out, the format has no place for it`, flags.json);
+      for (const lost of result.lost)
+        tellWarning(`${lost}: left out, the format has no place for it`, flags.json);
       if (args.file === '-') return;
       const { id, writtenBytes } = result;
-      if (flags.json) printJson({ id, format, file: args.file, bytes: writtenBytes, lost: result.lost });
+      if (flags.json)
+        printJson({ id, format, file: args.file, bytes: writtenBytes, lost: result.lost });
       else printAnswer(id);
     } finally {
       progress.end();
