@@ -1,5 +1,5 @@
 /**
- * Works on a store and kills itself at a given point: `dying-child.ts WORK ROOT DIR POINT [ARCHIVE|ID]`. Points are counted: each
+ * Works on a store and kills itself at a given point: `dying-child.ts WORK ROOT DIR POINT [ARCHIVE|ID|LAYOUT]`. Points are counted: each
  * call of the ZFS port has one before and one after it, and so have each piece of the archive and each look at where the blobs are. Exits with 0 when the
  * work is done before the point is reached.
  */
@@ -7,12 +7,14 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
 import type { Layout } from '../../src/host/layout.ts';
+import type { OciSource } from '../../src/fetch/source.ts';
 import { destroyImage } from '../../src/image/destroy.ts';
 import { getImage } from '../../src/image/get.ts';
 import { importImage } from '../../src/image/import.ts';
 import { verifyImage } from '../../src/image/verify.ts';
 import type { DatasetName, Zfs } from '../../src/zfs/zfs.ts';
 import { openStore } from './image-store.ts';
+import { importLayout, layoutOf } from './import-layout.ts';
 import { inPieces } from './tar.ts';
 
 const [work = '', root = '', dir = '', point = '', subject = ''] = process.argv.slice(2);
@@ -59,6 +61,23 @@ function mortalLayout(layout: Layout): Layout {
   return { ...layout, dir: folders };
 }
 
+function mortalBlobs(source: OciSource): OciSource {
+  return {
+    ...source,
+    async openBlob(blob, options) {
+      const stream = await source.openBlob(blob, options);
+      async function* chunks(): AsyncGenerator<Uint8Array> {
+        for await (const chunk of stream.chunks) {
+          pass('before a piece');
+          yield chunk;
+        }
+        pass('after a blob');
+      }
+      return { ...stream, chunks: chunks() };
+    },
+  };
+}
+
 const store = openStore(root as DatasetName, dir);
 const ports = {
   ...store.ports,
@@ -71,6 +90,8 @@ if (work === 'import') {
     source: subject,
     trust: { verdict: { kind: 'unsigned' }, policy: { allowUnsigned: true } },
   });
+} else if (work === 'import-layout') {
+  await importLayout(ports, mortalBlobs(layoutOf(subject, 'two')), 'two');
 } else if (work === 'destroy') {
   await destroyImage({ ...ports, usedBy: () => Promise.resolve([]) }, getImage(ports, subject));
 } else if (work === 'verify') await verifyImage(ports, getImage(ports, subject));
