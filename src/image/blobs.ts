@@ -221,12 +221,6 @@ export function shareFile({ layout }: BlobPorts, name: string, folder: string): 
   syncFolder(layout.dir.blobs);
 }
 
-/** Gives the store its link to what an image has in its folder. */
-export function shareAgain({ layout }: BlobPorts, name: string, folder: string): void {
-  ensureBlobFolder(layout);
-  linkInto(path.join(folder, name), layout.dir.blobs, name);
-}
-
 /**
  * Takes a file out of the store if no image has a link to it. An image in the making that links it at this very moment keeps it:
  * under its new name nobody finds it, so that the count of its links is the last word. Returns whether it has gone.
@@ -245,6 +239,14 @@ export function dropUnneeded({ layout }: BlobPorts, name: string): boolean {
   if (!isStillUnneeded) linkInto(aside, layout.dir.blobs, name);
   rmSync(aside, { force: true });
   return isStillUnneeded;
+}
+
+/** Takes the store's link to a damaged file away; those of images stay. */
+export function forgetDamaged({ layout }: BlobPorts, name: string, folder: string): void {
+  const shared = path.join(layout.dir.blobs, name);
+  const store = lstatSync(shared, { throwIfNoEntry: false });
+  const own = lstatSync(path.join(folder, name), { throwIfNoEntry: false });
+  if (store !== undefined && store.ino === own?.ino) rmSync(shared, { force: true });
 }
 
 /** Whether the store's own link is the only one; `going`: links that are about to go. */

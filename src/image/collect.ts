@@ -10,7 +10,7 @@ import { ImageError } from '../errors.ts';
 import { isAnswered, UNFINISHED_LEASE } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
-import { dropUnneeded, isUnneeded, shareAgain, uuidOfPartial } from './blobs.ts';
+import { dropUnneeded, isUnneeded, uuidOfPartial } from './blobs.ts';
 import { addToChains, isInChains, readWholeChains, removeChainFile } from './chains.ts';
 import { readFetchedFiles, removeFetchedFile } from './fetched.ts';
 import { addToIndex, readWholeIndex, removeIndexFile } from './index-of-names.ts';
@@ -68,10 +68,9 @@ export async function collectImages(
     await collectTrashed(ports, work);
     await mendIndex(ports, work);
     await mendChains(ports, work);
-    await mendBlobs(ports, work);
+    await collectFetched(ports, work);
   });
   await collectBlobs(ports, work);
-  await collectFetched(ports, work);
   await collectLeases(ports, work);
   const { removed, mended, kept } = work;
   return { removed, mended, kept };
@@ -230,20 +229,6 @@ function findWhole(layout: Ports['layout'], id: ImageId): ImageMeta | undefined 
   }
 }
 
-/** What an image has, and the store has not (somebody has removed it there), is shared again. */
-async function mendBlobs({ layout }: Ports, work: Collection): Promise<void> {
-  for (const id of readImageIds(layout)) {
-    const folder = path.join(layout.dir.image(id), FILES.blobs);
-    for (const name of readFolder(folder)) {
-      const shared = path.join(layout.dir.blobs, name);
-      if (lstatSync(shared, { throwIfNoEntry: false }) !== undefined) continue;
-      await work.mend(shared, 'an image has it', () => {
-        shareAgain({ layout }, name, folder);
-      });
-    }
-  }
-}
-
 /** Files that no image has a link to, and what interrupted downloads have left. */
 async function collectBlobs({ layout }: Ports, work: Collection): Promise<void> {
   const names = readFolder(layout.dir.blobs);
@@ -270,14 +255,11 @@ async function collectBlobs({ layout }: Ports, work: Collection): Promise<void> 
   }
 }
 
-/** What references were when they were fetched, of images that are gone. */
+/** What references were when they were fetched, of images that are gone. Under the lock. */
 async function collectFetched({ layout }: Ports, work: Collection): Promise<void> {
   for (const { file, fetched } of readFetchedFiles(layout)) {
-    const name = path.basename(file);
-    if (name.startsWith('.')) {
-      if (await isAnswered(layout.dir.lease(name.slice(1)))) continue;
-    } else if (fetched !== undefined && existsSync(layout.dir.image(fetched.id))) continue;
-    await work.remove(file, name.startsWith('.') ? INTERRUPTED : NO_IMAGE, () => {
+    if (fetched !== undefined && existsSync(layout.dir.image(fetched.id))) continue;
+    await work.remove(file, fetched === undefined ? INTERRUPTED : NO_IMAGE, () => {
       removeFetchedFile(file);
     });
   }
