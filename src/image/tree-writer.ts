@@ -35,7 +35,7 @@ import {
   utimesSync,
 } from 'node:fs';
 
-import { ArchiveError, errnoOf } from '../errors.ts';
+import { ArchiveError, errnoOf, HostError } from '../errors.ts';
 import type { LayerTree } from '../formats/oci/layer-sink.ts';
 import type { TarEntry } from '../formats/tar/entry.ts';
 import { displayName, fsPath } from '../formats/tar/names.ts';
@@ -183,7 +183,7 @@ export class TreeWriter implements LayerTree {
     if (open === undefined) return;
     const { path, entry, file } = open;
     const sha256 = file.finish();
-    this.#own(entry, (uid, gid) => {
+    this.#own(path, entry, (uid, gid) => {
       fchownSync(file.fd, uid, gid);
     });
     // After the owner: chown(2) takes setuid and setgid away.
@@ -293,7 +293,7 @@ export class TreeWriter implements LayerTree {
     this.#makeEntry(path, () => {
       symlinkSync(fsPath(entry.linkName), place);
     });
-    this.#own(entry, (uid, gid) => {
+    this.#own(path, entry, (uid, gid) => {
       lchownSync(place, uid, gid);
     });
     const mtime = timeOf(entry);
@@ -374,7 +374,9 @@ export class TreeWriter implements LayerTree {
     for (const { path, entry, node } of nodes) {
       const place = this.#tree.place(path);
       const time = timeOf(entry);
-      lchownSync(place, entry.uid, entry.gid);
+      this.#own(path, entry, (uid, gid) => {
+        lchownSync(place, uid, gid);
+      });
       chmodSync(place, entry.mode);
       lutimesSync(place, secondsOf(time), secondsOf(time));
       const { kind, major, minor } = node;
@@ -403,11 +405,18 @@ export class TreeWriter implements LayerTree {
     });
   }
 
-  #settleFolder({ path, mode, uid, gid, mtime }: Attributes): void {
+  #settleFolder(attributes: Attributes): void {
+    const { path, mode, mtime } = attributes;
     const place = this.#tree.place(path);
-    const isAdopted = this.#folders.get(path)?.isAdopted === true;
-    if (isAdopted || uid !== this.#made.uid || gid !== this.#made.gid || path === '')
-      lchownSync(place, uid, gid);
+    const isNew = this.#folders.get(path)?.isAdopted === false && path !== '';
+    this.#own(
+      path,
+      attributes,
+      (uid, gid) => {
+        lchownSync(place, uid, gid);
+      },
+      isNew,
+    );
     chmodSync(place, mode);
     utimesSync(place, secondsOf(mtime), secondsOf(mtime));
   }
@@ -561,8 +570,25 @@ export class TreeWriter implements LayerTree {
     }
   }
 
-  #own(entry: TarEntry, chown: (uid: number, gid: number) => void): void {
-    if (entry.uid !== this.#made.uid || entry.gid !== this.#made.gid) chown(entry.uid, entry.gid);
+  /** What is new here may have its owner already. */
+  #own(
+    path: string,
+    { uid, gid }: { readonly uid: number; readonly gid: number },
+    chown: (uid: number, gid: number) => void,
+    isNew = true,
+  ): void {
+    if (isNew && uid === this.#made.uid && gid === this.#made.gid) return;
+    try {
+      chown(uid, gid);
+    } catch (error) {
+      // zfs-fuse has no ids from 2^31 on; a user namespace has those only that it was given.
+      if (errnoOf(error) !== 'EINVAL') throw error;
+      throw new HostError(
+        'HOST_UNSUPPORTED',
+        `the file system takes no file of ${String(uid)}:${String(gid)}, the owner of ${displayName(path)}`,
+        { cause: error },
+      );
+    }
   }
 
   #warn(message: string): void {
