@@ -90,7 +90,8 @@ interface OpenFile {
   readonly file: TreeFile;
 }
 
-type Kind = 'folder' | 'symlink' | 'other' | 'nothing';
+/** `own`: something of this archive that is no folder. */
+type Kind = 'folder' | 'symlink' | 'own' | 'other' | 'nothing';
 
 /** Of all extended attributes together: they wait in memory for the end. */
 const MAX_XATTR_BYTES = 64 * 1024 * 1024;
@@ -201,6 +202,7 @@ export class TreeWriter implements LayerTree {
     const parent = parentOf(path);
     const kind = this.#kindAt(parent);
     if (kind === 'symlink') throw badWhiteout(path, 'leads through a symlink');
+    // Below what has taken the place of a folder, umoci names all that was in that.
     if (kind !== 'folder' || this.#isOwn(path)) return;
     const folder = this.#folders.get(path);
     if (folder !== undefined) {
@@ -214,7 +216,7 @@ export class TreeWriter implements LayerTree {
 
   opaque(path: string): void {
     const kind = this.#kindAt(path);
-    if (kind === 'symlink' || kind === 'other') {
+    if (kind === 'symlink' || kind === 'own' || kind === 'other') {
       throw badWhiteout(path, 'hides the content of what is no folder');
     }
     if (kind === 'nothing') return;
@@ -480,13 +482,15 @@ export class TreeWriter implements LayerTree {
   /** What is at the end of a path without a symlink on the way; the first link that is on it is the answer. */
   #kindAt(path: string): Kind {
     if (this.#folders.has(path) || this.#seen.has(path)) return 'folder';
-    if (this.#nodes.has(path)) return 'other';
     const above = this.#kindAt(parentOf(path));
     if (above !== 'folder') return above === 'symlink' ? 'symlink' : 'nothing';
+    if (this.#nodes.has(path)) return 'own';
     const stats = this.#tree.find(path);
     if (stats === undefined) return 'nothing';
-    if (stats.isSymbolicLink()) return 'symlink';
-    if (!stats.isDirectory()) return 'other';
+    if (!stats.isDirectory()) {
+      if (this.#isOwn(path)) return 'own';
+      return stats.isSymbolicLink() ? 'symlink' : 'other';
+    }
     this.#seen.add(path);
     return 'folder';
   }

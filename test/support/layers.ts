@@ -1,6 +1,6 @@
 /** Layers of an OCI image, unpacked over each other with everything but ZFS and the shim. */
 import { hash } from 'node:crypto';
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, writeFileSync } from 'node:fs';
 
 import { childExec } from '../../src/exec/child.ts';
 import { LayerSink } from '../../src/formats/oci/layer-sink.ts';
@@ -114,4 +114,11 @@ export function namesBelow(root: string): readonly string[] {
     }
   }
   return names;
+}
+
+/** Empty files in the places of nodes, which a fake of the shim cannot make. */
+export function standIns(root: string, { nodes }: SpecialFiles): void {
+  for (const { path } of nodes) {
+    writeFileSync(fsPath(`${byteTextOf(root)}/${path}`), '', { flag: 'wx' });
+  }
 }
