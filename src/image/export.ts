@@ -141,7 +141,7 @@ async function exportOci(ports: ImagePorts, request: ExportRequest): Promise<Exp
     const writtenBytes =
       format === 'docker'
         ? await writeDocker(ports, form, name, request)
-        : await writeOci(form, { refName: request.name ?? name, imageName: name }, request);
+        : await writeOci(form, namesOf(request.name, name), request);
     const id =
       format === 'docker' ? form.config.descriptor.digest : form.manifest.descriptor.digest;
     return { id, writtenBytes, lost: form.lost };
@@ -175,6 +175,12 @@ function writeOci(form: OciForm, names: LayoutNames, request: ExportRequest): Pr
     doneBytes += bytes;
     request.onProgress?.(doneBytes);
   });
+}
+
+/** A bare word is what an image is chosen by in its layout, and no name of an image. */
+function namesOf(asked: string | undefined, whole: string | undefined): LayoutNames {
+  const isBare = asked !== undefined && !/[/:]/.test(asked);
+  return { refName: asked ?? whole, imageName: isBare ? undefined : whole };
 }
 
 /** What it was called where it comes from, or its own name, where that could be one of a registry. */
