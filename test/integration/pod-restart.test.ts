@@ -112,7 +112,12 @@ describe.skipIf(pool === undefined)('restart policies and the order of a stop', 
     const from = Date.now();
     host.must('stop', 'always');
     expect(Date.now() - from).toBeLessThan(3000);
-    expect(status('always')).toMatchObject({ state: 'exited', exitStatus: 137 });
+    // On a slow machine the wait is over before the stop is there: then it stops an app that runs again.
+    const isStartedAgain = (app('always')?.restarts ?? 0) > (waiting?.restarts ?? 0);
+    expect(status('always')).toMatchObject({
+      state: 'exited',
+      exitStatus: isStartedAgain ? 143 : 137,
+    });
     // The next run counts anew.
     host.must('run', '-d', 'always');
     await until('it runs', () => app('always')?.state === 'running');
