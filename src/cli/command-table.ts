@@ -27,6 +27,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('image:manifest', () => import('../commands/image/manifest.ts'), ['image-manifest']),
   entry('image:rm', () => import('../commands/image/rm.ts'), ['destroy-image']),
   entry('image:export', () => import('../commands/image/export.ts'), ['export']),
+  entry('image:push', () => import('../commands/image/push.ts')),
   entry('image:verify', () => import('../commands/image/verify.ts')),
   entry('image:gc', () => import('../commands/image/gc.ts')),
   entry('prepare', () => import('../commands/prepare.ts')),

@@ -7,6 +7,8 @@ import { childExec } from '../exec/child.ts';
 import { type FetchPorts, HELPER_FOLDERS, REGISTRY_FOLDERS } from '../fetch/ports.ts';
 import { tellWarning } from './output.ts';
 
+declare const VERSION: string;
+
 export function createFetchPorts(options: {
   readonly json: boolean;
   readonly now: () => Date;
@@ -29,7 +31,7 @@ export function createFetchPorts(options: {
     homeDir: homedir(),
     folders: REGISTRY_FOLDERS,
     helperFolders: HELPER_FOLDERS,
-    userAgent: 'jetpack',
+    userAgent: `jetpack/${VERSION}`,
     warn(message) {
       tellWarning(message, options.json);
     },
