@@ -1,7 +1,7 @@
 /** Debian's docker-registry on a free port of 127.0.0.1, with storage of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import path from 'node:path';
 
 export interface TestRegistry {
@@ -25,8 +25,12 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** `more`: further lines of its configuration, e.g. `auth:`. */
-export async function startRegistry(dir: string, more = ''): Promise<TestRegistry> {
+/** `more`: further lines of its configuration, e.g. `auth:`; `tls`: files of its certificate and key. */
+export async function startRegistry(
+  dir: string,
+  more = '',
+  tls?: { readonly cert: string; readonly key: string },
+): Promise<TestRegistry> {
   const port = await freePort();
   const storage = path.join(dir, 'registry');
   mkdirSync(storage, { recursive: true });
@@ -38,7 +42,7 @@ export async function startRegistry(dir: string, more = ''): Promise<TestRegistr
       'version: 0.1',
       'log: {level: error}',
       `storage: {filesystem: {rootdirectory: ${storage}}, delete: {enabled: true}}`,
-      `http: {addr: "127.0.0.1:${String(port)}"}`,
+      `http: {addr: "127.0.0.1:${String(port)}"${tls === undefined ? '' : `, tls: {certificate: ${tls.cert}, key: ${tls.key}}`}}`,
       more,
       '',
     ].join('\n'),
@@ -50,7 +54,7 @@ export async function startRegistry(dir: string, more = ''): Promise<TestRegistr
   });
   closeSync(fd);
   const host = `127.0.0.1:${String(port)}`;
-  await untilAnswered(child, host, log);
+  await untilListening(child, port, log);
   let seen = 0;
   const requests = () =>
     [...readFileSync(log, 'utf8').matchAll(/"([A-Z]+ \/v2\/\S*) HTTP\//g)].map(
@@ -78,17 +82,20 @@ export async function startRegistry(dir: string, more = ''): Promise<TestRegistr
   };
 }
 
-async function untilAnswered(child: ChildProcess, host: string, log: string): Promise<void> {
+async function untilListening(child: ChildProcess, port: number, log: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if (child.exitCode !== null) break;
-    try {
-      const answer = await fetch(`http://${host}/v2/`);
-      await answer.arrayBuffer();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const isThere = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (isThere) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   child.kill('SIGKILL');
-  throw new Error(`the registry does not answer at ${host}: ${readFileSync(log, 'utf8')}`);
+  throw new Error(`the registry does not listen: ${readFileSync(log, 'utf8')}`);
 }
