@@ -7,6 +7,7 @@ import { imageJson, versionOf } from '../cli/image-rows.ts';
 import { printAnswer, printJson, renderAge, renderBytes, renderTable } from '../cli/output.ts';
 import { showError } from '../cli/show-error.ts';
 import { listImages } from '../image/list.ts';
+import { showTree } from '../cli/image-tree.ts';
 import type { ImageMeta } from '../image/store.ts';
 
 const SORTS: Readonly<Record<string, (a: ImageMeta, b: ImageMeta) => number>> = {
@@ -20,12 +21,17 @@ export default class Images extends BaseCommand {
   static override examples = [
     '<%= config.bin %> images',
     '<%= config.bin %> images --full --sort=size',
+    '<%= config.bin %> images --tree',
     '<%= config.bin %> images --json',
   ];
   static override flags = {
     ...jsonFlag,
     full: boolean({ summary: 'whole ids and exact times' }),
     quiet: boolean({ char: 'q', summary: 'only the ids' }),
+    tree: boolean({
+      exclusive: ['quiet'],
+      summary: 'below the images that they share layers with or depend on',
+    }),
     sort: string({ options: Object.keys(SORTS), default: 'age', summary: 'by what' }),
     'no-legend': boolean({ summary: 'no header' }),
   };
@@ -38,6 +44,10 @@ export default class Images extends BaseCommand {
     for (const error of damaged)
       process.exitCode = showError(error, { json: flags.json, debug: false });
     const sorted = [...images].sort(SORTS[flags.sort]);
+    if (flags.tree) {
+      await showTree(context, sorted, flags);
+      return;
+    }
     if (flags.json) {
       printJson(sorted.map(imageJson));
       return;

@@ -3,6 +3,7 @@ import { string as stringArg } from '@oclif/core/args';
 import { BaseCommand, jsonFlag } from '../../cli/base-command.ts';
 import { imageJson } from '../../cli/image-rows.ts';
 import { printAnswer, printJson, printable, renderBytes } from '../../cli/output.ts';
+import { describeSharing, sharingJson, sharingLines } from '../../cli/image-sharing.ts';
 import { getImage } from '../../image/get.ts';
 import { getManifest } from '../../image/store.ts';
 import { podsUsing } from '../../pod/usage.ts';
@@ -29,6 +30,7 @@ export default class ImageShow extends BaseCommand {
     const meta = getImage(context, args.image);
     const { manifest } = getManifest(layout, meta.id);
     const pods = podsUsing(layout, meta.id);
+    const sharing = describeSharing(layout, meta);
     if (flags.json) {
       const { archive, oci, dependencies, entries, warnings } = meta;
       printJson({
@@ -37,6 +39,7 @@ export default class ImageShow extends BaseCommand {
         archive,
         oci,
         dependencies,
+        ...sharingJson(sharing),
         entries,
         warnings,
         pods,
@@ -58,6 +61,7 @@ export default class ImageShow extends BaseCommand {
           ? undefined
           : `${renderBytes(meta.archive.sizeBytes)}, ${meta.archive.compression}, ${meta.archive.digest.slice(0, 19)}…`,
       ],
+      ...sharingLines(sharing),
       ['files', `${String(meta.entries)}, ${renderBytes(meta.treeBytes)}`],
       ['dataset', layout.dataset.image(meta.id)],
       [
