@@ -230,7 +230,7 @@ export class TreeWriter implements LayerTree {
   }
 
   /**
-   * Nodes and extended attributes, and then, from the bottom up, the attributes of folders. To be called once, after the last entry.
+   * Nodes and extended attributes, and then the attributes of folders. To be called once, after the last entry.
    * Returns warnings, each of them once.
    */
   async finish(apply: ApplySpecialFiles): Promise<readonly string[]> {
@@ -240,7 +240,10 @@ export class TreeWriter implements LayerTree {
     );
     const hasSpecials = this.#nodes.size > 0 || this.#xattrs.size > 0 || stripped.length > 0;
     const xattrs = hasSpecials ? await this.#finishSpecials(apply, stripped) : [];
-    for (const attributes of this.#folderAttributes().reverse()) this.#settleFolder(attributes);
+    for (const [path, folder] of this.#folders) if (path !== '') this.#settleFolder(path, folder);
+    // Last of all: it keeps everybody out.
+    const root = this.#folders.get('');
+    if (root !== undefined) this.#settleFolder('', root);
     for (const [path, attributes] of this.#touched) {
       if (!this.#folders.has(path) && this.#kindAt(path) === 'folder')
         this.#tree.restoreTime(attributes);
@@ -397,30 +400,21 @@ export class TreeWriter implements LayerTree {
     return xattrs.filter(({ path, name }) => !lostKeys.has(`${name}\0${path}`));
   }
 
-  #folderAttributes(): Attributes[] {
-    return [...this.#folders].map(([path, { told, kept }]) => {
-      if (told === undefined && kept !== undefined) return kept;
-      const implied = { path, mode: 0o755, uid: 0, gid: 0, mtime: EPOCH };
-      const attributes = told ?? implied;
-      this.#options.onItem({ kind: 'd', ...attributes });
-      return attributes;
-    });
-  }
-
-  #settleFolder(attributes: Attributes): void {
-    const { path, mode, mtime } = attributes;
+  #settleFolder(path: string, { told, kept, isAdopted }: Folder): void {
+    const attributes = told ?? kept ?? { path, mode: 0o755, uid: 0, gid: 0, mtime: EPOCH };
+    if (attributes !== kept) this.#options.onItem({ kind: 'd', ...attributes });
     const place = this.#tree.place(path);
-    const isNew = this.#folders.get(path)?.isAdopted === false && path !== '';
     this.#own(
       path,
       attributes,
       (uid, gid) => {
         lchownSync(place, uid, gid);
       },
-      isNew,
+      !isAdopted && path !== '',
     );
-    chmodSync(place, mode);
-    utimesSync(place, secondsOf(mtime), secondsOf(mtime));
+    chmodSync(place, attributes.mode);
+    const mtime = secondsOf(attributes.mtime);
+    utimesSync(place, mtime, mtime);
   }
 
   // Folders
