@@ -116,6 +116,8 @@ static bool match_user(char **f, size_t count, void *context) {
         return false;
     s->id = uid;
     struct identity *u = s->user;
+    uint64_t own;
+    u->own = number_parse(f[3], UINT32_MAX - 1, &own) ? (gid_t)own : 0;
     if (!fits(u->name, sizeof u->name, f[0]) ||
         !fits(u->home, sizeof u->home, count > 5 ? f[5] : "") ||
         !fits(u->shell, sizeof u->shell, count > 6 ? f[6] : ""))
@@ -145,6 +147,7 @@ int users_find_user(const char *who, struct identity *out) {
     struct stat st;
     struct search s = {who, 0, out};
     out->name[0] = out->home[0] = out->shell[0] = '\0';
+    out->own = 0;
     if (who[0] == '/') {
         int r = owner_of(who, &st);
         if (r < 0)

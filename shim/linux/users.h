@@ -14,6 +14,7 @@
 struct identity {
     uid_t uid;
     gid_t gid;
+    gid_t own; /* the group in the user's line of passwd, 0 without one */
     /* from passwd, empty when the user has no line */
     char name[128];
     char home[512];

@@ -147,7 +147,8 @@ export const appFlags = {
 export default class Run extends BaseCommand {
   static override summary = 'Run a pod of one or more images';
   static override description = `The flags of a pod come before its first image, the flags of an app after its image (before the first image they are for every app).
-Words after -- replace the arguments of the image's program; --- ends them when another image follows.
+Words after -- replace the arguments of the image's program (of an image of Docker, all that follows its entry point); --- ends them when another image follows.
+Images named by where they come from (docker://alpine:3.20) are fetched when they are not in the store; see fetch.
 Without --detach the pod runs in the foreground and its exit status becomes that of the command.
 A prepared or exited pod runs (again) when its UUID or name is given instead of an image.
 With --pod-manifest the pod is what the manifest says; its images are named by id, by the beginning of one, or by name and labels.`;

@@ -1,15 +1,18 @@
 /**
- * What jetpack reads in the annotations of a pod's app: its restart policy and its stop signal. The command line's flags
+ * What jetpack reads in the annotations of a pod's app: its restart policy, its stop signal, and whose group it has. The command line's flags
  * become such annotations, so a pod manifest can say the same. Pure.
  */
 import process from 'node:process';
 
 import { PodError } from '../errors.ts';
+import type { App } from '../schema/appc.ts';
 import type { PodApp } from '../schema/pod-manifest.ts';
 import type { PlanRestart } from './plan.ts';
 
 export const RESTART = 'jetpack/restart';
 export const STOP_SIGNAL = 'jetpack/stop-signal';
+/** `true`: the group is the user's own in the image's /etc/passwd; `app.group` is for who does not know this annotation. */
+export const OWN_GROUP = 'jetpack/own-group';
 
 const MAX_RESTARTS = 1_000_000;
 
@@ -44,6 +47,11 @@ export function restartOf(app: PodApp): PlanRestart | undefined {
   throw new PodError('POD_INVALID', `app ${app.name}: "${text}" is no restart policy`, {
     remedies: ['no, on-failure, on-failure:5 or always'],
   });
+}
+
+/** The group as the plan has it. */
+export function groupOf(podApp: PodApp, app: App): string {
+  return valueOf(podApp, OWN_GROUP) === 'true' && app.group === '0' ? ':' : app.group;
 }
 
 /** Throws PodError POD_INVALID for a signal that does not exist. */

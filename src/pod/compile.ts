@@ -9,7 +9,7 @@ import type { App } from '../schema/appc.ts';
 import type { HostVolume, Mount, PodApp, PodManifest } from '../schema/pod-manifest.ts';
 import { planHostFileMounts, type HostFile } from './host-files.ts';
 import type { PodMetadata } from './metadata.ts';
-import { restartOf, stopSignalOf } from './app-annotations.ts';
+import { groupOf, restartOf, stopSignalOf } from './app-annotations.ts';
 import { isMutable } from './mutable.ts';
 import type { Plan, PlanApp, PlanMount } from './plan.ts';
 import { listensOf, notifiesOf } from './services.ts';
@@ -163,7 +163,7 @@ export function compileApp(podApp: PodApp, input: AppInput): PlanApp {
         : app.workingDirectory,
     ),
     user: app.user,
-    group: app.group,
+    group: groupOf(podApp, app),
     groups: app.supplementaryGIDs ?? [],
     caps: confinement.caps,
     capsOthers: confinement.capsOthers,

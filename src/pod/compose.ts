@@ -3,8 +3,10 @@
  * same kind of draft that `--pod-manifest` reads, and goes the same way from there (reify.ts). Pure.
  */
 import { PodError } from '../errors.ts';
+import { DOCKER } from '../formats/oci/annotations.ts';
 import type { Annotation, App, EnvironmentVariable, Isolator } from '../schema/appc.ts';
 import type { PodManifest, PodPort, Volume } from '../schema/pod-manifest.ts';
+import { OWN_GROUP } from './app-annotations.ts';
 import { mergeIsolators } from './isolators.ts';
 import { AC_VERSION, type DraftPod, type PodImage } from './reify.ts';
 
@@ -20,7 +22,7 @@ export type UserTexts = Readonly<Record<string, string>>;
 export interface AppRequest {
   readonly image: PodImage;
   readonly name: string | undefined;
-  /** Replace the image's arguments after its program. */
+  /** Replace the image's arguments after its program; after its entry point in an image of Docker. */
   readonly args: readonly string[] | undefined;
   /** Replaces the image's program; its arguments are then `args` alone. */
   readonly exec: string | undefined;
@@ -75,8 +77,40 @@ function mergeEnvironment(
 function composeExec(request: AppRequest, app: App | undefined): readonly string[] {
   const [program, ...imageArgs] = app?.exec ?? [];
   if (request.exec !== undefined) return [request.exec, ...(request.args ?? [])];
+  const entrypoint = request.args && entrypointOf(request.image);
+  if (entrypoint !== undefined) return [...entrypoint, ...(request.args ?? [])];
   // Whether there is a program at all is looked at when the manifest is complete.
   return program === undefined ? [] : [program, ...(request.args ?? imageArgs)];
+}
+
+/**
+ * What arguments are put behind in an image of Docker: its whole entry point, which may be nothing at all. Undefined for an image
+ * of appc, whose first word is the program.
+ */
+function entrypointOf({ manifest }: PodImage): readonly string[] | undefined {
+  const text = (name: string) => manifest.annotations?.find((each) => each.name === name)?.value;
+  const entrypoint = text(DOCKER.entrypoint);
+  if (entrypoint === undefined) return text(DOCKER.cmd) === undefined ? undefined : [];
+  return parseWords(entrypoint);
+}
+
+function parseWords(json: string): readonly string[] | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return Array.isArray(value) && value.every((word) => typeof word === 'string')
+      ? value
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A group that was asked for is that one, even where the image says that it is the user's own. */
+function annotationsOf({ image, group, annotations }: AppRequest): readonly Annotation[] {
+  const isSaid = image.manifest.annotations?.some(({ name }) => name === OWN_GROUP) === true;
+  if (group === undefined || !isSaid || annotations.some(({ name }) => name === OWN_GROUP))
+    return annotations;
+  return [...annotations, { name: OWN_GROUP, value: 'false' } as unknown as Annotation];
 }
 
 function withoutEmpty<T extends object>(fields: T): Partial<T> {
@@ -153,7 +187,7 @@ export function composePod(request: PodRequest): DraftPod {
       app: composeApp(wanted, request),
       readOnlyRootFS: wanted.readOnlyRootfs ?? false,
       mounts: wanted.mounts.map(({ volume, target }) => ({ volume, path: target })),
-      ...withoutEmpty({ annotations: wanted.annotations }),
+      ...withoutEmpty({ annotations: annotationsOf(wanted) }),
     })),
     volumes: [...request.volumes],
     ...withoutEmpty({

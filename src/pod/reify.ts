@@ -9,7 +9,7 @@ import type { App } from '../schema/appc.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import type { Mount, PodApp, PodManifest, Volume } from '../schema/pod-manifest.ts';
 import { rightsOfImage } from './image-rights.ts';
-import { STOP_SIGNAL } from './app-annotations.ts';
+import { OWN_GROUP, STOP_SIGNAL } from './app-annotations.ts';
 import { isMutable } from './mutable.ts';
 import { NOTIFY } from './services.ts';
 
@@ -157,8 +157,8 @@ function fillMountPoints(
   return mounts;
 }
 
-/** How an app wants to be stopped, and whether it tells when it is ready, its image may say. */
-const INHERITED: readonly string[] = [STOP_SIGNAL, NOTIFY];
+/** How an app wants to be stopped, whose group it has, and whether it tells when it is ready, its image may say. */
+const INHERITED: readonly string[] = [STOP_SIGNAL, OWN_GROUP, NOTIFY];
 
 function inheritAnnotations(podApp: PodApp, image: PodImage): Pick<PodApp, 'annotations'> {
   const own = podApp.annotations ?? [];
