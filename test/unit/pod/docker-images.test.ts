@@ -90,7 +90,7 @@ describe('the group of an image that names a user alone', () => {
     const app = { user: 'app', group: '0' } as never;
     expect(groupOf({ annotations: [annotation] } as never, app)).toBe(':');
     expect(
-      groupOf({ annotations: [annotation] } as never, { user: 'app', group: '5' } as never),
+      groupOf({ annotations: [annotation] } as never, { user: 'app', group: '5' }),
     ).toBe('5');
     expect(groupOf({} as never, app)).toBe('0');
   });
