@@ -93,7 +93,8 @@ export function connectionFailure(who: string, host: string, error: unknown): un
   if (lost !== undefined) {
     return new FetchError('FETCH_UNREACHABLE', `${who}: ${lost} (${host})`, {
       cause: error,
-      passing,
+      // A name that does not exist will not exist in a moment.
+      ...(codes.includes('ENOTFOUND') ? {} : { passing }),
       remedies: [`is ${host} reachable from here? a proxy is taken from HTTPS_PROXY`],
     });
   }

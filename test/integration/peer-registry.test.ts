@@ -1,6 +1,8 @@
 /** Pull and push with Debian's docker-registry, plain, with TLS and passwords, and with tokens; skopeo fills it and looks at it. */
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +15,7 @@ import type { PushableImage } from '../../src/fetch/pushable.ts';
 import type { ResolvedImage } from '../../src/fetch/source.ts';
 import type { Digest } from '../../src/formats/oci/model.ts';
 import { Authority, type Pair, readPair } from '../support/certificates.ts';
-import { FakeRegistry, sha256 } from '../support/fake-registry.ts';
+import { FAULTS, FakeRegistry, sha256 } from '../support/fake-registry.ts';
 import { OciLayout, skopeo } from '../support/oci-images.ts';
 import { MemorySink, type TestClient, testClient } from '../support/registry-client.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
@@ -417,6 +419,78 @@ describe('a proxy', () => {
       );
     } finally {
       await proxy.stop();
+    }
+  });
+
+  it('is a tunnel for those with TLS, and sees nothing of them', async () => {
+    const named = authority.sign('named', ['DNS:registry.example.com']);
+    const registry = await new FakeRegistry(readPair(named)).start();
+    registry.addImage('app', '1');
+    registry.authorization = { challenge: 'Basic realm="x"', accepts: (said) => said !== '' };
+    const tunnels: string[] = [];
+    const proxy = createServer();
+    proxy.on('connect', (request, socket) => {
+      tunnels.push(`${request.url ?? ''} ${request.headers['proxy-authorization'] ?? ''}`);
+      expect(request.headers.authorization).toBeUndefined();
+      const there = connect(registry.port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        there.pipe(socket).pipe(there);
+      });
+      there.on('error', () => socket.destroy());
+      socket.on('error', () => there.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as AddressInfo;
+    try {
+      const certs = folder.make({
+        'registry.example.com/ca.crt': readFileSync(authority.cert, 'utf8'),
+      });
+      const client = (environment: object) =>
+        testClient({
+          folders: { registries: [], auth: [], certs: [certs] },
+          environment: {
+            REGISTRY_AUTH_FILE: folder.authFile({ 'registry.example.com': 'me:pw' }),
+            ...environment,
+          },
+        });
+      await pull(
+        client({ HTTPS_PROXY: `http://us:pw@127.0.0.1:${String(port)}` }),
+        'registry.example.com/app:1',
+      );
+      const said = `Basic ${Buffer.from('us:pw').toString('base64')}`;
+      expect(new Set(tunnels)).toEqual(new Set([`registry.example.com:443 ${said}`]));
+      expect(registry.seen.some(({ headers }) => headers['proxy-authorization'])).toBe(false);
+      proxy.removeAllListeners('connect');
+      proxy.on('connect', (_request, socket) => {
+        socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+      });
+      const secret = client({ HTTPS_PROXY: `http://us:hunter2@127.0.0.1:${String(port)}` });
+      const attempt = pull(secret, 'registry.example.com/app:1');
+      await expect(attempt).rejects.toThrow(
+        'the proxy on the way to registry.example.com answered 407',
+      );
+      await expect(attempt).rejects.not.toThrow(/hunter2/);
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+      await registry.stop();
+    }
+  });
+});
+
+describe('a registry with TLS that redirects', () => {
+  it('is not followed to where there is none', async () => {
+    const registry = await new FakeRegistry(readPair(server)).start();
+    try {
+      const certs = folder.make({
+        [`${registry.host}/ca.crt`]: readFileSync(authority.cert, 'utf8'),
+      });
+      const away = 'http://registry.example.com/x';
+      registry.faults.push({ match: /manifests/, handle: FAULTS.redirect(() => away) });
+      const client = testClient({ folders: { registries: [], auth: [], certs: [certs] } });
+      expect(await codeOf(pull(client, `${registry.host}/app:1`))).toBe('FETCH_TLS');
+    } finally {
+      await registry.stop();
     }
   });
 });
