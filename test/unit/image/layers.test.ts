@@ -22,6 +22,7 @@ import { foldTreeListings } from '../../../src/image/tree-fold.ts';
 import { renderTreeEnd, TREE_HEADER } from '../../../src/image/tree-listing.ts';
 import { addLayer, type AddLayerOptions, namesBelow } from '../../support/layers.ts';
 import { member, tar, type TarMember } from '../../support/tar.ts';
+import { LAYER_ATTACKS } from '../../support/hostile-members.ts';
 import { archiveErrorOf, withFolder } from '../../support/unpack.ts';
 
 /** A lower tree, made by hand; its folders and files are from second 50. */
@@ -330,146 +331,12 @@ describe('a whiteout', () => {
   });
 });
 
-/** Each over the lower tree of `makeLower`. */
-const attacks: readonly (readonly [string, readonly TarMember[], string])[] = [
-  ['a way out', [{ name: '../outside/new', data: 'x' }], 'ARCHIVE_ESCAPE'],
-  ['a way out that comes back', [{ name: '../root/x', data: 'x' }], 'ARCHIVE_ESCAPE'],
-  ['a whiteout of the root', [{ name: '.wh.' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout of the root, spelled otherwise', [{ name: '/.wh.' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout of its own folder', [{ name: 'd/.wh..' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout of the folder above', [{ name: 'd/.wh...' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout of what is above the root', [{ name: '.wh...' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout by way of ..', [{ name: 'd/../.wh.f' }], 'ARCHIVE_ESCAPE'],
-  ['a whiteout through a symlink', [{ name: 'out/.wh.secret' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout through a symlink inside', [{ name: 's/.wh.one' }], 'ARCHIVE_WHITEOUT'],
-  ['a whiteout deep behind a symlink', [{ name: 's/sub/.wh.two' }], 'ARCHIVE_WHITEOUT'],
-  ['an opaque symlink', [{ name: 'out/.wh..wh..opq' }], 'ARCHIVE_WHITEOUT'],
-  ['an opaque file', [{ name: 'f/.wh..wh..opq' }], 'ARCHIVE_WHITEOUT'],
-  [
-    'an opaque file of its own',
-    [{ name: 'n', data: 'x' }, { name: 'n/.wh..wh..opq' }],
-    'ARCHIVE_WHITEOUT',
-  ],
-  ['a file below a whiteout', [{ name: '.wh.d/x', data: 'x' }], 'ARCHIVE_WHITEOUT'],
-  [
-    'a file below a symlink of its own',
-    [
-      { name: 'f', type: '2', link: '../outside' },
-      { name: 'f/new', data: 'x' },
-    ],
-    'ARCHIVE_SYMLINK_PARENT',
-  ],
-  [
-    'a file below a symlink that it put in the place of a folder',
-    [
-      { name: 'd', type: '2', link: '../outside' },
-      { name: 'd/new', data: 'x' },
-    ],
-    'ARCHIVE_SYMLINK_PARENT',
-  ],
-  [
-    'a file below a chain of symlinks',
-    [
-      { name: 'x', type: '2', link: 'out' },
-      { name: 'x/y/z', data: 'x' },
-    ],
-    'ARCHIVE_SYMLINK_PARENT',
-  ],
-  [
-    'a hard link through a symlink',
-    [{ name: 'h', type: '1', link: 'out/secret' }],
-    'ARCHIVE_HARD_LINK',
-  ],
-  ['a hard link out', [{ name: 'h', type: '1', link: '../outside/secret' }], 'ARCHIVE_ESCAPE'],
-  [
-    'a hard link to a host file',
-    [{ name: 'h', type: '1', link: '/etc/passwd' }],
-    'ARCHIVE_HARD_LINK',
-  ],
-  ['a hard link to a folder', [{ name: 'h', type: '1', link: 'd' }], 'ARCHIVE_HARD_LINK'],
-  ['a hard link to itself', [{ name: 'f', type: '1', link: 'f' }], 'ARCHIVE_HARD_LINK'],
-  [
-    'a hard link in the place of its target',
-    [{ name: 'd', type: '1', link: 'd/one' }],
-    'ARCHIVE_HARD_LINK',
-  ],
-  ['a hard link to the root', [{ name: 'h', type: '1', link: '.' }], 'ARCHIVE_HARD_LINK'],
-  ['a hard link to a whiteout', [{ name: 'h', type: '1', link: 'd/.wh.one' }], 'ARCHIVE_HARD_LINK'],
-  [
-    'a hard link to what it took away',
-    [{ name: '.wh.f' }, { name: 'h', type: '1', link: 'f' }],
-    'ARCHIVE_HARD_LINK',
-  ],
-  [
-    'a file twice',
-    [
-      { name: 'f', data: '1' },
-      { name: 'f', data: '2' },
-    ],
-    'ARCHIVE_DUPLICATE',
-  ],
-  [
-    'a symlink and then a file',
-    [
-      { name: 'n', type: '2', link: '../outside/secret' },
-      { name: 'n', data: 'x' },
-    ],
-    'ARCHIVE_DUPLICATE',
-  ],
-  ['a file and then a folder', [{ name: 'n', data: 'x' }, { name: 'n/' }], 'ARCHIVE_DUPLICATE'],
-  ['a folder and then a file', [{ name: 'd/' }, { name: 'd', data: 'x' }], 'ARCHIVE_DUPLICATE'],
-  [
-    'a file, and one below it',
-    [
-      { name: 'f', data: '1' },
-      { name: 'f/x', data: '2' },
-    ],
-    'ARCHIVE_DUPLICATE',
-  ],
-  [
-    'a file and then a FIFO',
-    [
-      { name: 'n', data: 'x' },
-      { name: 'n', type: '6' },
-    ],
-    'ARCHIVE_DUPLICATE',
-  ],
-  [
-    'a FIFO and then a file',
-    [
-      { name: 'n', type: '6' },
-      { name: 'n', data: 'x' },
-    ],
-    'ARCHIVE_DUPLICATE',
-  ],
-  ['a root that is a symlink', [{ name: './', type: '2', link: '..' }], 'ARCHIVE_LAYOUT'],
-  ['a root that is a file', [{ name: '.', data: 'x' }], 'ARCHIVE_LAYOUT'],
-  ['a device node', [{ name: 'sda', type: '4', device: [8, 0] }], 'ARCHIVE_ENTRY_TYPE'],
-  [
-    'a name of 5000 bytes',
-    [{ name: 'x', pax: { path: 'a/'.repeat(2500) } }],
-    'ARCHIVE_NAME_TOO_LONG',
-  ],
-  [
-    'a name that is too long with the root',
-    [{ name: 'x', pax: { path: `${`${'a'.repeat(250)}/`.repeat(16)}${'b'.repeat(70)}` } }],
-    'ARCHIVE_NAME_TOO_LONG',
-  ],
-  [
-    'a hard link to a name of 4090 bytes',
-    [{ name: 'h', type: '1', pax: { linkpath: `${'a/'.repeat(2044)}b` } }],
-    'ARCHIVE_HARD_LINK',
-  ],
-  ['a name with NUL', [{ name: 'x', pax: { path: 'a\0b' } }], 'ARCHIVE_ENTRY_NAME'],
-  ['a declared size beyond the limit', [{ name: 'n', size: 2 ** 45 }], 'ARCHIVE_TOO_LARGE'],
-];
-
 describe('a layer is refused when it has', () => {
-  test.each(attacks)('%s', async (_, members, code) => {
+  test.each(LAYER_ATTACKS)('%s', async (_, members, code) => {
     expect(await archiveErrorOf(over(members, () => undefined))).toBe(code);
   });
 
-  test.each(attacks)('as the lowest one: %s', async (title, members) => {
+  test.each(LAYER_ATTACKS)('as the lowest one: %s', async (title, members) => {
     // What needs a lower tree to be an attack is harmless without one.
     await withFolder(async (outer) => {
       const root = path.join(outer, 'root');
