@@ -1,12 +1,11 @@
 /** One HTTP request and its answer, on undici: connections, proxies, TLS and time limits. No redirects, no second attempts. */
 import { Readable } from 'node:stream';
 
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-
 import { FetchError } from '../errors.ts';
 import { connectionFailure } from './failure.ts';
 import { type Environment, findProxy } from './proxy.ts';
 import type { TlsMaterial } from './tls-material.ts';
+import { Agent, type Dispatcher, ProxyAgent } from './undici.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Headers = Readonly<Record<string, string>>;

@@ -132,8 +132,10 @@ function repositoryOfAppcName(name: string): string {
         kind === undefined ? '_' : (kind === 'u' ? '_' : '-').repeat(Number(length)),
     );
   const [host = '', ...rest] = name.split('/');
-  const [, bare = '', port] = /^(.*?)(?:~([0-9]+))?$/.exec(host) ?? [];
-  return `${unescape(bare)}${port === undefined ? '' : `:${port}`}/${unescape(rest.join('/'))}`;
+  // A host has no "_": what is left of "~" there is the port's.
+  const dashes = host.replace(/~h([0-9]+)~/g, (_whole, length) => '-'.repeat(Number(length)));
+  const [, bare = '', port] = /^(.*?)(?:~([0-9]+))?$/.exec(dashes) ?? [];
+  return `${bare}${port === undefined ? '' : `:${port}`}/${unescape(rest.join('/'))}`;
 }
 
 describe('what references keep', () => {
