@@ -40,6 +40,9 @@ export function namesOf(reference: OciReference, refName: string | undefined): O
   if (reference.kind === 'docker') return namesOfRegistry(reference.ref);
   const whole = refName?.includes('/') === true ? findDockerRef(refName) : undefined;
   if (whole !== undefined) return namesOfRegistry(whole);
+  // As buildah and skopeo write it: `app:1.0`, which is no tag.
+  const [, name, tag] = /^([^:]+):([^:]+)$/.exec(refName ?? '') ?? [];
+  if (name !== undefined) return { name: nameFromText(name), version: tag, origin: undefined };
   const place = reference.kind === 'oci-layout' ? reference.dir : reference.file;
   const base = path.basename(path.resolve('/', place)).replace(/\.(?:tar|txz|tgz)(?:\.\w+)?$/, '');
   return { name: nameFromText(base), version: refName, origin: undefined };
