@@ -40,9 +40,9 @@ export class LowerTree {
     return readdirSync(this.place(path), { encoding: 'latin1' }).sort();
   }
 
-  /** With everything below it, in bounded memory but for the names of the folders that are open, and without recursion. */
-  remove(path: string): void {
-    if (!this.#unlink(path)) return;
+  /** With everything below it, without recursion; holds the names of the folders that are open. True when it was a folder. */
+  remove(path: string): boolean {
+    if (!this.#unlink(path)) return false;
     const open: { readonly path: string; readonly names: string[] }[] = [];
     const enter = (folder: string): void => {
       open.push({
@@ -61,6 +61,7 @@ export class LowerTree {
       const child = `${top.path}/${name}`;
       if (this.#unlink(child)) enter(child);
     }
+    return true;
   }
 
   /** True when it is a folder and still there. */

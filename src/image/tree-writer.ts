@@ -104,7 +104,7 @@ export class TreeWriter implements LayerTree {
   readonly #folders = new Map<string, Folder>();
   /** Folders of the lower tree, not among those, which something was taken out of. */
   readonly #touched = new Map<string, Attributes>();
-  /** Folders of the lower tree that were seen to be real ones; forgotten whenever something is removed. */
+  /** Folders of the lower tree that were seen to be real ones; forgotten whenever a folder is removed. */
   readonly #seen = new Set<string>();
   /** What this archive has that is no folder; undefined where nothing else can be in its way. */
   readonly #written: PathSet | undefined;
@@ -522,8 +522,7 @@ export class TreeWriter implements LayerTree {
   }
 
   #remove(path: string): void {
-    this.#tree.remove(path);
-    this.#seen.clear();
+    if (this.#tree.remove(path)) this.#seen.clear();
   }
 
   /** Removes what the lower tree has at a path, and says whether there was something. Throws ARCHIVE_DUPLICATE if it is of this archive. */
