@@ -80,7 +80,7 @@ describe.skipIf(pool === undefined)('image push', () => {
     expect(again.digest).toBe(first.trim());
     expect(outcomes(again)).toEqual(['existing']);
     host.must('fetch', '--insecure-options=image', at('busybox:1'));
-    const said = host.must('run', '--rm', at('busybox:1'), '--', 'echo', 'pushed and pulled');
+    const said = host.must('run', '--rm', at('busybox:1'), '--', '-c', 'echo pushed and pulled');
     expect(said).toBe('pushed and pulled');
   });
 
