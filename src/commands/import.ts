@@ -44,7 +44,7 @@ function openArchive(file: string): {
   }
   const stat = fstatSync(fd);
   if (stat.isDirectory()) throw new UsageError(`${file} is a folder, not an archive`);
-  const chunks = createReadStream(file, { fd, highWaterMark: 1024 * 1024 });
+  const chunks = createReadStream(file, { fd, highWaterMark: 256 * 1024 });
   return stat.isFile() ? { chunks, totalBytes: stat.size } : { chunks };
 }
 

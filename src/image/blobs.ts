@@ -523,6 +523,7 @@ class Encoder {
   readonly #output: Output;
   /** Ends with the stream; rejects with what went wrong in writing its output. */
   readonly #copied: Promise<void>;
+  #copy = Buffer.alloc(0);
   #running: Promise<void> = Promise.resolve();
 
   constructor(output: Output) {
@@ -531,16 +532,19 @@ class Encoder {
       chunkSize: WRITE_BYTES / 4,
       params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [zlib.ZSTD_c_checksumFlag]: 1 },
     });
-    this.#copied = this.#copy();
+    this.#copied = this.#copyOut();
     this.#copied.catch(() => undefined);
   }
 
   /** Returns while the chunk is still being compressed, but not before the one before it is. */
   async add(chunk: Uint8Array): Promise<void> {
     await this.#running;
+    // The caller may use the chunk again. The stream is done with the copy before the next one is made.
+    if (this.#copy.length < chunk.length) this.#copy = Buffer.allocUnsafeSlow(chunk.length);
+    const copy = this.#copy.subarray(0, chunk.length);
+    copy.set(chunk);
     this.#running = new Promise((resolve, reject) => {
-      // A copy: the caller may use the chunk again.
-      this.#stream.write(Buffer.from(chunk), (error) => {
+      this.#stream.write(copy, (error) => {
         if (error === undefined || error === null) resolve();
         else this.#copied.then(resolve, reject);
       });
@@ -558,7 +562,7 @@ class Encoder {
     this.#stream.destroy();
   }
 
-  async #copy(): Promise<void> {
+  async #copyOut(): Promise<void> {
     for await (const chunk of this.#stream as AsyncIterable<Buffer>) await this.#output.add(chunk);
   }
 }

@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 
 import { ArchiveError } from '../../errors.ts';
+import { createBufferCollector } from './buffer-garbage.ts';
 import { decompress, type DecompressPorts, trailing } from './decompress.ts';
 import type { TarSink } from './entry.ts';
 import { BLOCK_BYTES } from './header.ts';
@@ -73,6 +74,7 @@ export interface TarSummary {
   readonly tarBytes: number;
 }
 
+const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 
 /** `readTar` for an archive whose image id is asked for. */
@@ -133,6 +135,7 @@ export async function readTar(
   }
 
   const reader = new TarReader(sink, limits);
+  const collect = createBufferCollector(COLLECT_EVERY_BYTES);
   let reportedBytes = 0;
   const report = (tarBytes: number): void => {
     onProgress?.({ readBytes: archiveBytes, totalBytes: source.totalBytes, tarBytes });
@@ -144,6 +147,7 @@ export async function readTar(
       tarHash?.update(chunk);
       checkSize(reader.readBytes + chunk.length, archiveBytes, limits);
       reader.write(chunk);
+      collect(chunk.length);
       if (reader.readBytes - reportedBytes >= PROGRESS_EVERY_BYTES) report(reader.readBytes);
     }
   } catch (error) {
