@@ -66,7 +66,13 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
     /* 3. Groups, then the user; the permitted set survives. */
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return problem_at(problem, STEP_IDS, 0, errno);
-    if ((r = sys_setgroups(app->group_count, app->groups)) < 0 ||
+    gid_t groups[PLAN_GROUPS_MAX + USERS_GROUPS_MAX];
+    size_t group_count = 0;
+    for (size_t i = 0; i < app->group_count; i++)
+        groups[group_count++] = app->groups[i];
+    for (size_t i = 0; i < id->group_count; i++)
+        groups[group_count++] = id->groups[i];
+    if ((r = sys_setgroups(group_count, groups)) < 0 ||
         (r = sys_setresgid(id->gid)) < 0 || (r = sys_setresuid(id->uid)) < 0)
         return problem_at(problem, STEP_IDS, 0, r);
     /* 4. A change of user may make the process dumpable: its memory and files are still ours. */

@@ -182,9 +182,10 @@ static bool names(const struct launch *l, struct identity *id, struct wire *prob
                           r == -ENOENT ? 0 : r);
     if (strcmp(l->group, ":") == 0) {
         id->gid = id->own;
-        return true;
+        r = users_find_own_groups(id);
+    } else {
+        r = users_find_group(l->group, &id->gid);
     }
-    r = users_find_group(l->group, &id->gid);
     if (r < 0)
         return problem_at(problem, r == -ENOTSUP ? STEP_PASSWD : STEP_GROUP, 1,
                           r == -ENOENT ? 0 : r);

@@ -134,6 +134,26 @@ static bool match_group(char **f, size_t count, void *context) {
     return true;
 }
 
+/* Whether a name is one of a list with commas. */
+static bool lists(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, name, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool match_member(char **f, size_t count, void *context) {
+    struct identity *user = context;
+    uint64_t gid;
+    if (count < 4 || !lists(f[3], user->name) || !number_parse(f[2], UINT32_MAX - 1, &gid))
+        return false;
+    user->groups[user->group_count++] = (gid_t)gid;
+    return user->group_count == USERS_GROUPS_MAX;
+}
+
 static int owner_of(const char *path, struct stat *st) {
     int fd = sys_openat2(AT_FDCWD, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
@@ -148,6 +168,7 @@ int users_find_user(const char *who, struct identity *out) {
     struct search s = {who, 0, out};
     out->name[0] = out->home[0] = out->shell[0] = '\0';
     out->own = 0;
+    out->group_count = 0;
     if (who[0] == '/') {
         int r = owner_of(who, &st);
         if (r < 0)
@@ -183,4 +204,12 @@ int users_find_group(const char *who, gid_t *out) {
         return r < 0 ? r : -ENOENT;
     *out = (gid_t)s.id;
     return 0;
+}
+
+int users_find_own_groups(struct identity *user) {
+    user->group_count = 0;
+    if (user->name[0] == '\0')
+        return 0;
+    int r = scan("/etc/group", match_member, user);
+    return r < 0 ? r : 0;
 }

@@ -24,14 +24,28 @@ export function findRestart(text: string): PlanRestart | undefined {
   return max <= MAX_RESTARTS ? { policy: 'on-failure', max } : undefined;
 }
 
-/** `TERM`, `SIGTERM`, `term` or `15`; undefined when there is no such signal. */
+/** As C libraries count them: the two before belong to them. */
+const FIRST_REAL_TIME = 34;
+const LAST_REAL_TIME = 64;
+
+/** `SIGRTMIN`, `SIGRTMIN+3`, `SIGRTMAX-1`. */
+function findRealTimeSignal(name: string): number | undefined {
+  const [, edge, more = '0'] = /^SIGRT(MIN|MAX)([+-]\d{1,2})?$/.exec(name) ?? [];
+  if (edge === undefined) return undefined;
+  const signal = (edge === 'MIN' ? FIRST_REAL_TIME : LAST_REAL_TIME) + Number(more);
+  return signal >= FIRST_REAL_TIME && signal <= LAST_REAL_TIME ? signal : undefined;
+}
+
+/** `TERM`, `SIGTERM`, `term`, `SIGRTMIN+3` or `15`; undefined when there is no such signal. */
 export function findSignal(text: string): number | undefined {
   if (/^([1-9]|[1-5]\d|6[0-4])$/.test(text)) return Number(text);
   // Loaded only for names: most pods name no signal.
   const { signals } = process.getBuiltinModule('node:os').constants;
   const upper = text.toUpperCase();
   const wanted = upper.startsWith('SIG') ? upper : `SIG${upper}`;
-  return Object.entries(signals).find(([name]) => name === wanted)?.[1];
+  return (
+    Object.entries(signals).find(([name]) => name === wanted)?.[1] ?? findRealTimeSignal(wanted)
+  );
 }
 
 function valueOf(app: PodApp, name: string): string | undefined {

@@ -89,9 +89,13 @@ function composeExec(request: AppRequest, app: App | undefined): readonly string
  */
 function entrypointOf({ manifest }: PodImage): readonly string[] | undefined {
   const text = (name: string) => manifest.annotations?.find((each) => each.name === name)?.value;
-  const entrypoint = text(DOCKER.entrypoint);
-  if (entrypoint === undefined) return text(DOCKER.cmd) === undefined ? undefined : [];
-  return parseWords(entrypoint);
+  const [entrypoint, cmd] = [text(DOCKER.entrypoint), text(DOCKER.cmd)];
+  if (entrypoint === undefined && cmd === undefined) return undefined;
+  const words = parseWords(entrypoint ?? '[]');
+  const whole = words && [...words, ...(parseWords(cmd ?? '[]') ?? [])];
+  // Once the command has become another one, nobody knows where its entry point ends.
+  const isSame = JSON.stringify(whole) === JSON.stringify(manifest.app?.exec ?? []);
+  return isSame ? words : undefined;
 }
 
 function parseWords(json: string): readonly string[] | undefined {

@@ -160,10 +160,22 @@ function fillMountPoints(
 /** How an app wants to be stopped, whose group it has, and whether it tells when it is ready, its image may say. */
 const INHERITED: readonly string[] = [STOP_SIGNAL, OWN_GROUP, NOTIFY];
 
-function inheritAnnotations(podApp: PodApp, image: PodImage): Pick<PodApp, 'annotations'> {
+/** What a pod manifest names as the user and group of its own app is meant as it stands there. */
+function isInherited(name: string, app: App, image: PodImage, origin: DraftPod['origin']): boolean {
+  if (name !== OWN_GROUP || origin === 'words') return INHERITED.includes(name);
+  return app.user === image.manifest.app?.user && app.group === image.manifest.app.group;
+}
+
+function inheritAnnotations(
+  podApp: PodApp,
+  app: App,
+  image: PodImage,
+  origin: DraftPod['origin'],
+): Pick<PodApp, 'annotations'> {
   const own = podApp.annotations ?? [];
   const inherited = (image.manifest.annotations ?? []).filter(
-    ({ name }) => INHERITED.includes(name) && !own.some((other) => other.name === name),
+    ({ name }) =>
+      isInherited(name, app, image, origin) && !own.some((other) => other.name === name),
   );
   return inherited.length === 0 ? {} : { annotations: [...inherited, ...own] };
 }
@@ -242,7 +254,7 @@ export function reify(draft: DraftPod): Reified {
       app,
       readOnlyRootFS: podApp.readOnlyRootFS ?? false,
       mounts: [...fillMountPoints(podApp, app, volumes, at, faults)],
-      ...inheritAnnotations(podApp, image),
+      ...inheritAnnotations(podApp, app, image, draft.origin),
     };
   });
   const { annotations = [] } = draft.manifest;

@@ -41,6 +41,17 @@ has "the second mask is what a user has" "$report" \
 has "no_new_privs is set" "$report" '"noNewPrivs":"1","cwd":"/home/joe"'
 has "passwd-env adds what the environment lacks" "$report" '"TEST=1","USER=joe","LOGNAME=joe","HOME=/home/joe","SHELL=/bin/sh"]'
 unset APP_USER APP_GROUP GROUPS_OF CAPS NNP CWD PASSWD_ENV
+printf 'more:x:60:root,joe\nother:x:61:joey,oe,jo\nlast:x:62:joe\n' >>"$WORK/root/etc/group"
+APP_USER=joe APP_GROUP=: GROUPS_OF=7
+report=$("$SHIM" run "$(plan_of a payload)")
+has "a user's own groups are those of passwd and group" "$report" '"uid":1000,"euid":1000,"gid":100,"egid":100,"groups":[7,60,62]'
+APP_USER=1000
+report=$("$SHIM" run "$(plan_of a payload)")
+has "also of a user by number" "$report" '"uid":1000,"euid":1000,"gid":100,"egid":100,"groups":[7,60,62]'
+APP_USER=4242
+report=$("$SHIM" run "$(plan_of a payload)")
+has "who has no line there is in group 0 alone" "$report" '"uid":4242,"euid":4242,"gid":0,"egid":0,"groups":[7]'
+unset GROUPS_OF
 APP_USER=/home/joe APP_GROUP=/home/joe
 chown 77:78 "$WORK/root/home/joe"
 report=$("$SHIM" run "$(plan_of a payload)")

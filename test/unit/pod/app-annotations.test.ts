@@ -46,13 +46,19 @@ describe('the stop signal of an app', () => {
     ['SIGQUIT', 3],
     ['int', 2],
     ['64', 64],
+    ['SIGRTMIN', 34],
+    ['SIGRTMIN+3', 37],
+    ['rtmax-2', 62],
   ])('%s is read', (text, signal) => {
     expect(findSignal(text)).toBe(signal);
     expect(stopSignalOf(app('jetpack/stop-signal', text))).toBe(signal);
   });
 
-  it.each(['', '0', '65', '1.5', '0x1', 'NOPE', 'SIG'])('"%s" is refused', (text) => {
-    expect(findSignal(text)).toBeUndefined();
-    expect(() => stopSignalOf(app('jetpack/stop-signal', text))).toThrow('there is no signal');
-  });
+  it.each(['', '0', '65', '1.5', '0x1', 'NOPE', 'SIG', 'RTMIN-1', 'RTMAX+1', 'RTMIN+x'])(
+    '"%s" is refused',
+    (text) => {
+      expect(findSignal(text)).toBeUndefined();
+      expect(() => stopSignalOf(app('jetpack/stop-signal', text))).toThrow('there is no signal');
+    },
+  );
 });

@@ -7,7 +7,7 @@ import {
   type PodRequest,
 } from '../../../src/pod/compose.ts';
 import { groupOf } from '../../../src/pod/app-annotations.ts';
-import type { PodImage } from '../../../src/pod/reify.ts';
+import { type PodImage, reify } from '../../../src/pod/reify.ts';
 
 const image = (exec: readonly string[], annotations: Readonly<Record<string, string>>): PodImage =>
   ({
@@ -82,6 +82,14 @@ describe('arguments of an image of Docker', () => {
   });
 });
 
+it('arguments stand behind the program of a command that was changed since', () => {
+  const changed = image(['/changed', 'a'], {
+    'appc.io/docker/entrypoint': '["/entry","-x"]',
+    'appc.io/docker/cmd': '["cmd"]',
+  });
+  expect(exec(changed, { args: ['b'] })).toEqual(['/changed', 'b']);
+});
+
 describe('the group of an image that names a user alone', () => {
   const own = image(['/a'], { 'jetpack/own-group': 'true' });
   const annotation = { name: 'jetpack/own-group', value: 'true' } as never;
@@ -89,10 +97,20 @@ describe('the group of an image that names a user alone', () => {
   it("is the user's own, as the plan writes it", () => {
     const app = { user: 'app', group: '0' } as never;
     expect(groupOf({ annotations: [annotation] } as never, app)).toBe(':');
-    expect(
-      groupOf({ annotations: [annotation] } as never, { user: 'app', group: '5' }),
-    ).toBe('5');
+    expect(groupOf({ annotations: [annotation] } as never, { user: 'app', group: '5' })).toBe('5');
     expect(groupOf({} as never, app)).toBe('0');
+  });
+
+  it('is not that of an app which a pod manifest gives a user and a group', () => {
+    const draft = composePod(pod([request(own)]));
+    const groupIn = (app: object) => {
+      const apps = draft.manifest.apps.map((each) => ({ ...each, app: app as never }));
+      const manifest = { ...draft.manifest, apps };
+      const [first] = reify({ ...draft, manifest, origin: 'manifest' }).manifest.apps;
+      return first?.app && groupOf(first, first.app);
+    };
+    expect(groupIn({ exec: ['/b'], user: 'other', group: '0' })).toBe('0');
+    expect(groupIn({ exec: ['/b'], user: 'app', group: '0' })).toBe(':');
   });
 
   it('is another one when that was asked for', () => {
