@@ -512,6 +512,133 @@ function benchImport(podman) {
     spawnSync('/bin/sleep', ['0.1']);
 }
 
+/** The most memory that a process of ours ever had, in MB; its children not included. */
+async function peakMemory(argv) {
+  const child = spawn(argv[0], argv.slice(1), { env: { ...ENV, ...conf_env }, stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  let peak = 0;
+  const look = setInterval(() => {
+    try {
+      const status = readFileSync(`/proc/${String(child.pid)}/status`, 'utf8');
+      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0));
+    } catch {
+      // It has just ended.
+    }
+  }, 5);
+  const status = await ended;
+  clearInterval(look);
+  if (status !== 0) throw new Error(`${argv.join(' ')} → ${String(status)}`);
+  return peak / 1024;
+}
+
+/** Pulls of a Debian system from a registry on this host. Between the runs the images are removed, with everything that was kept of them. */
+async function benchPull() {
+  const { debianLayout, OciLayout, peer: run } = await import('../test/support/oci-images.ts');
+  const { startRegistry } = await import('../test/support/registry.ts');
+  const registry = await startRegistry(work);
+  try {
+    const { dir } = debianLayout();
+    const skopeo = (from, name) =>
+      must([
+        ...[find('skopeo'), '--insecure-policy', 'copy', '-q', '--dest-tls-verify=false', from],
+        `docker://${registry.host}/${name}`,
+      ]);
+    for (const tag of ['3', '12', 'other', 'own']) skopeo(`oci:${dir}:${tag}`, `debian:${tag}`);
+    const ref = (tag) => `docker://${registry.host}/debian:${tag}`;
+    const fetch = (tag) => jetpack('fetch', '--insecure-options=image', ref(tag));
+    const remove = (tag) => {
+      must(jetpack('image', 'rm', ref(tag)), { env: conf_env, any: true });
+      must(['/bin/sync']);
+    };
+    const ours = (tag) => () => {
+      remove(tag);
+      return measure(fetch(tag), conf_env);
+    };
+    const count = Math.max(7, Math.min(runs, 7));
+    for (const driver of ['overlay', 'vfs']) {
+      const podman = podmanPull(driver, registry.host);
+      if (podman === undefined) {
+        say(`  podman with the driver ${driver}: not here`);
+        continue;
+      }
+      for (const tag of ['3', '12']) {
+        const { wall, cpu } = pair(ours(tag), podman(tag), count);
+        const what = `pull of a Debian system in ${tag} layers`;
+        row(
+          `${what}, wall`,
+          ms(wall[0]),
+          `podman pull, ${driver}: ${ms(wall[1])}`,
+          wall[2],
+          '≤ 0.7 ×',
+        );
+        row('the same, cpu', ms(cpu[0]), `podman pull, ${driver}: ${ms(cpu[1])}`, cpu[2], '');
+        remove(tag);
+      }
+    }
+    must(fetch('12'), { env: conf_env });
+    const { wall } = pair(ours('other'), ours('own'), count);
+    row(
+      'pull of a second image that shares 10 of 12 layers, wall',
+      ms(wall[0]),
+      `of an image of its own two: ${ms(wall[1])}`,
+      wall[2],
+      '≤ 1.2 ×',
+    );
+    for (const tag of ['other', 'own', '12']) remove(tag);
+
+    const large = new OciLayout(work, 'large');
+    large.create('1');
+    large.addLayer('1', (tree) => {
+      run('/bin/sh', ['-c', `head -c 2000000000 /dev/urandom >'${tree}/file'`]);
+      return undefined;
+    });
+    skopeo(`oci:${large.dir}:1`, 'large:1');
+    rmSync(large.dir, { recursive: true });
+    const memory = [];
+    for (let i = 0; i < 3; i += 1) {
+      remove('3');
+      memory.push(await peakMemory(fetch('3')));
+    }
+    const much = await peakMemory(
+      jetpack('fetch', '--insecure-options=image', `docker://${registry.host}/large:1`),
+    );
+    const against = `of 2 GB in one layer: ${much.toFixed(0)} MB`;
+    row(
+      'memory of a pull of 200 MB (peak RSS)',
+      `${median(memory).toFixed(0)} MB`,
+      against,
+      undefined,
+      '≤ 150 MB',
+    );
+  } finally {
+    await registry.stop();
+  }
+}
+
+/** A function that measures the pull of a tag; undefined where podman cannot do it with this driver. */
+function podmanPull(driver, host) {
+  const podman = find('podman');
+  if (podman === undefined) return undefined;
+  const storage = path.join(work, `pull-${driver}`);
+  const folders = ['--root', path.join(storage, 'root'), '--runroot', path.join(storage, 'run')];
+  const policy = path.join(work, 'policy.json');
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+  const base = peer([
+    ...[podman, ...folders, `--storage-driver=${driver}`, '--cgroup-manager=cgroupfs'],
+    '--events-backend=none',
+  ]);
+  const pull = (tag) => [
+    ...[...base, 'pull', '-q', '--tls-verify=false', `--signature-policy=${policy}`],
+    `${host}/debian:${tag}`,
+  ];
+  if (spawnSync(pull('3')[0], pull('3').slice(1), { env: ENV }).status !== 0) return undefined;
+  return (tag) => () => {
+    must([...base, 'rmi', '-a', '-f'], { any: true });
+    must(['/bin/sync']);
+    return measure(pull(tag));
+  };
+}
+
 /** Folders as prepare and import leave them: list reads nothing else. */
 function benchList() {
   const list = () => measure(jetpack('list'), conf_env);
@@ -656,6 +783,7 @@ try {
   if (wants('list')) benchList();
   if (wants('mds')) benchMds();
   if (wants('import')) benchImport(podman);
+  if (wants('pull')) await benchPull();
   printTable();
 } catch (error) {
   say(error instanceof Error ? error.stack : String(error));
