@@ -198,12 +198,6 @@ export function keepFile({ layout }: BlobPorts, name: string, folder: string): b
   return linkInto(path.join(layout.dir.blobs, name), folder, name);
 }
 
-/** The path of a file with a name of its own, if it is there. */
-export function findFile({ layout }: BlobPorts, name: string): string | undefined {
-  const file = path.join(layout.dir.blobs, name);
-  return lstatSync(file, { throwIfNoEntry: false })?.isFile() === true ? file : undefined;
-}
-
 /**
  * Puts a whole file, written by the caller into `folder` (an image's in the making) under its name, into the store too. When
  * the store has one of that name already the folder gets that. Durable when it returns.
