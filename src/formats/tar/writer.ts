@@ -64,7 +64,9 @@ export interface TarContent {
   readonly content?: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
+/** Small pieces are gathered up to this. */
 const GATHER_BYTES = 256 * 1024;
+const PASSED_BYTES = 64 * 1024;
 
 /**
  * The whole archive, its end mark included. Asks for nothing before somebody wants more bytes of it, and never holds more than
@@ -94,8 +96,12 @@ export async function* writeTar(
       for await (const chunk of content?.() ?? []) {
         writtenBytes += chunk.length;
         if (writtenBytes > wantedBytes) break;
-        // A copy: the chunk is its giver's again with the next one.
-        if (add(Buffer.from(chunk))) yield take();
+        // Copies: the chunk is its giver's again with the next one. Large ones go as they are, behind what waits.
+        const copy = Buffer.from(chunk);
+        if (copy.length >= PASSED_BYTES) {
+          if (waitingBytes > 0) yield take();
+          yield copy;
+        } else if (add(copy)) yield take();
       }
       if (writtenBytes !== wantedBytes) throw notAsLong(member);
     }
