@@ -48,13 +48,15 @@ export const FAULTS = {
   silence: (): Handler => () => undefined,
   endless:
     (headers: Readonly<Record<string, string>> = {}): Handler =>
-    (_request, response) => {
+    (request, response) => {
       response.writeHead(200, headers);
       const chunk = Buffer.alloc(64 * 1024, 0x20);
+      // Never in a loop of its own: whoever reads lives in this process too.
       const more = () => {
-        while (!response.destroyed && response.write(chunk));
+        if (response.destroyed || request.socket.destroyed) return;
+        if (response.write(chunk)) setImmediate(more);
+        else response.once('drain', more);
       };
-      response.on('drain', more);
       more();
     },
   dribble:
