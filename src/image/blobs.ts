@@ -88,8 +88,8 @@ export interface BlobWriterRequest {
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o400;
 const ZST = '.zst';
-const READ_BYTES = 1024 * 1024;
-const WRITE_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
+const WRITE_BYTES = 256 * 1024;
 /** The fastest: what is kept so is kept for an export that may never come. */
 const ZSTD_LEVEL = 1;
 const PARTIAL = /^\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(.+)$/;

@@ -8,6 +8,7 @@ import {
 import type { BlobSink } from '../fetch/sink.ts';
 import type { OciSource } from '../fetch/source.ts';
 import type { Descriptor } from '../formats/oci/model.ts';
+import { createBufferCollector } from '../formats/tar/buffer-garbage.ts';
 import { type BlobPorts, type BlobWriter, createBlobWriter } from './blobs.ts';
 import type { Making } from './publish.ts';
 
@@ -17,7 +18,8 @@ export interface LayerDownloads extends Pick<Downloads, 'blob'> {
 }
 
 /** More at once is not faster with one registry, and costs memory. */
-const PARALLEL = 4;
+const PARALLEL = 3;
+const COLLECT_EVERY_BYTES = 8 * 1024 * 1024;
 
 interface Request extends Pick<DownloadOptions, 'timing'> {
   readonly source: OciSource;
@@ -31,13 +33,20 @@ interface Request extends Pick<DownloadOptions, 'timing'> {
 export function startDownloads(ports: BlobPorts, request: Request): LayerDownloads {
   const { source, making, blobs, timing, onProgress } = request;
   const writers = new Map<BlobSink, BlobWriter>();
+  const collect = createBufferCollector(COLLECT_EVERY_BYTES);
+  const received = new Map<Descriptor, number>();
   const stopped = new AbortController();
   const signals = [stopped.signal, ...(request.signal === undefined ? [] : [request.signal])];
   const downloads = downloadAll(source, blobs, {
     timing,
     parallel: PARALLEL,
     signal: AbortSignal.any(signals),
-    onProgress,
+    onProgress(progress) {
+      const { blob, receivedBytes } = progress;
+      collect(receivedBytes - (received.get(blob) ?? 0));
+      received.set(blob, receivedBytes);
+      onProgress?.(progress);
+    },
     async openSink(blob) {
       const writer = await createBlobWriter(ports, {
         uuid: making.uuid,

@@ -74,7 +74,7 @@ export interface TarSummary {
   readonly tarBytes: number;
 }
 
-const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
+const COLLECT_EVERY_BYTES = 8 * 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 
 /** `readTar` for an archive whose image id is asked for. */
