@@ -1,7 +1,7 @@
 /** Where a reference leads: the registry, layout or archive behind it. */
-import { openFileSource } from '../fetch/open-source.ts';
+import { openFileSource } from '../fetch/files/open-source.ts';
 import type { FetchPorts } from '../fetch/ports.ts';
-import { createRegistries } from '../fetch/registries.ts';
+import { createRegistries } from '../fetch/registry/registries.ts';
 import type { OciSource } from '../fetch/source.ts';
 import type { OciReference } from '../image/oci-names.ts';
 import type { ImagePorts } from '../image/ports.ts';

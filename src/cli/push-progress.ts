@@ -1,5 +1,5 @@
 /** What is told while an image goes out: one line that is drawn over on a terminal, a line for each blob elsewhere. */
-import type { PushProgress } from '../fetch/push.ts';
+import type { PushProgress } from '../fetch/registry/push.ts';
 import { isTerminal, renderBytes, tellNote } from './output.ts';
 import { createProgress } from './progress.ts';
 

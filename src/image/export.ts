@@ -15,12 +15,12 @@ import { writeTar } from '../formats/tar/writer.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import { findBlob, openBlobStream } from './blobs.ts';
 import { writeLayoutFolder } from './layout-folder.ts';
-import { withMountedTree } from './mounted-tree.ts';
+import { withMountedTree } from './tree/mounted-tree.ts';
 import { type OciForm, openOciForm, treeListingOf } from './oci-form.ts';
 import type { ImagePorts } from './ports.ts';
 import { spool } from './spool.ts';
 import { FILES, getManifest, type ImageMeta } from './store.ts';
-import { treeContents } from './tree-archive.ts';
+import { treeContents } from './tree/tree-archive.ts';
 
 export const EXPORT_FORMATS = ['aci', 'oci', 'docker'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];

@@ -13,7 +13,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { FetchError, ZfsError } from '../errors.ts';
-import type { BlobProgress } from '../fetch/download.ts';
+import type { BlobProgress } from '../fetch/registry/download.ts';
 import type { Timing } from '../fetch/ports.ts';
 import type { OciSource } from '../fetch/source.ts';
 import type { Descriptor, Digest, OciImage, Platform } from '../formats/oci/model.ts';
@@ -47,7 +47,7 @@ import type { ImagePorts } from './ports.ts';
 import { createTree, makeImage, type Making, sealImage } from './publish.ts';
 import { dropScratch } from './scratch.ts';
 import { findMeta, getManifest, type ImageMeta, type StoredLayer } from './store.ts';
-import { unpackLayer } from './unpack-layer.ts';
+import { unpackLayer } from './tree/unpack-layer.ts';
 
 export interface OciImportRequest {
   /** Not closed here. */

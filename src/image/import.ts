@@ -14,7 +14,7 @@ import type { ImagePorts } from './ports.ts';
 import { createTree, type Filled, makeImage, type Making, sealImage } from './publish.ts';
 import { applyWhitelist, type Rendered, renderOnDependencies } from './render.ts';
 import { FILES, type ImageMeta } from './store.ts';
-import { type AciProgress, unpackAci, type UnpackedAci } from './unpack-aci.ts';
+import { type AciProgress, unpackAci, type UnpackedAci } from './tree/unpack-aci.ts';
 
 export type ImportProgress = AciProgress;
 

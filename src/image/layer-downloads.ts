@@ -4,7 +4,7 @@ import {
   downloadAll,
   type Downloads,
   type DownloadOptions,
-} from '../fetch/download.ts';
+} from '../fetch/registry/download.ts';
 import type { BlobSink } from '../fetch/sink.ts';
 import type { OciSource } from '../fetch/source.ts';
 import type { Descriptor } from '../formats/oci/model.ts';

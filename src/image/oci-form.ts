@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream';
 import { createGzip, createZstdCompress } from 'node:zlib';
 
 import { ImageError } from '../errors.ts';
-import type { PushableBlob, PushableImage } from '../fetch/pushable.ts';
+import type { PushableBlob, PushableImage } from '../fetch/registry/pushable.ts';
 import { canonicalJson } from '../formats/canonical-json.ts';
 import { fromAppc } from '../formats/oci/from-appc.ts';
 import {
@@ -25,14 +25,14 @@ import { sniffCompression } from '../formats/tar/sniff.ts';
 import type { ImageManifest } from '../schema/image-manifest.ts';
 import { MEDIA_TYPES, parseManifest } from '../schema/oci.ts';
 import { findBlob, openBlobStream, type StoredBlob } from './blobs.ts';
-import { listingsOf } from './listings-of.ts';
-import { withMountedTree } from './mounted-tree.ts';
+import { listingsOf } from './tree/listings-of.ts';
+import { withMountedTree } from './tree/mounted-tree.ts';
 import type { ImagePorts } from './ports.ts';
 import { spool, type Spooled } from './spool.ts';
 import { FILES, getManifest, type ImageMeta, type StoredLayer } from './store.ts';
-import { treeContents } from './tree-archive.ts';
-import { foldTreeListings } from './tree-fold.ts';
-import type { TreeListing } from './tree-listing.ts';
+import { treeContents } from './tree/tree-archive.ts';
+import { foldTreeListings } from './tree/tree-fold.ts';
+import type { TreeListing } from './tree/tree-listing.ts';
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none';
 

@@ -1,9 +1,9 @@
 /** An image of the store into a registry, as the OCI or Docker image that it came as, or as one made of its tree. */
 import { parseReference } from '../fetch/ref.ts';
 import { renderRepository } from '../fetch/docker-ref.ts';
-import { pushImage, type PushOptions, type PushResult } from '../fetch/push.ts';
-import type { PushableBlob } from '../fetch/pushable.ts';
-import type { Target } from '../fetch/registries.ts';
+import { pushImage, type PushOptions, type PushResult } from '../fetch/registry/push.ts';
+import type { PushableBlob } from '../fetch/registry/pushable.ts';
+import type { Target } from '../fetch/registry/registries.ts';
 import { type OciFormOptions, openOciForm } from './oci-form.ts';
 import type { ImagePorts } from './ports.ts';
 import type { ImageMeta } from './store.ts';

@@ -10,15 +10,15 @@ import type { ImageId } from '../schema/appc.ts';
 import { findBlob, openBlobStream } from './blobs.ts';
 import { planRendering, type RenderStep } from './dependencies.ts';
 import type { ImportLimits } from './limits.ts';
-import { listingsOf } from './listings-of.ts';
+import { listingsOf } from './tree/listings-of.ts';
 import type { ImagePorts } from './ports.ts';
 import { createTree, type Making } from './publish.ts';
 import { dropScratch } from './scratch.ts';
 import { FILES, getManifest, type ImageMeta, sealOf, writeDurably } from './store.ts';
-import { foldTreeListings, renderTreeListing } from './tree-fold.ts';
-import type { TreeListing } from './tree-listing.ts';
-import { renderOver } from './unpack-aci.ts';
-import { createWhitelist, keepOnly, type Whitelist } from './whitelist.ts';
+import { foldTreeListings, renderTreeListing } from './tree/tree-fold.ts';
+import type { TreeListing } from './tree/tree-listing.ts';
+import { renderOver } from './tree/unpack-aci.ts';
+import { createWhitelist, keepOnly, type Whitelist } from './tree/whitelist.ts';
 
 export interface RenderOptions {
   readonly source: string;

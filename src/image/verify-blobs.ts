@@ -7,7 +7,7 @@ import type { Layout } from '../host/layout.ts';
 import { blobName, checkBlob, digestOfBlobName, findBlob, forgetDamaged } from './blobs.ts';
 import { treeNameOf } from './chains.ts';
 import { FILES, type ImageMeta, readFolder } from './store.ts';
-import type { TreeDifference } from './tree-compare.ts';
+import type { TreeDifference } from './tree/tree-compare.ts';
 
 /** What was found of a file, by its inode: images share them, and none has to be read twice. */
 export type CheckedBlobs = Map<string, string | undefined>;

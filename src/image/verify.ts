@@ -12,14 +12,14 @@ import { takeLease } from '../host/lease.ts';
 import { parseImageManifest } from '../schema/image-manifest.ts';
 import type { DatasetName } from '../zfs/zfs.ts';
 import { chainSnapshot } from './chains.ts';
-import { listingsOf } from './listings-of.ts';
+import { listingsOf } from './tree/listings-of.ts';
 import type { ImagePorts } from './ports.ts';
 import { dropScratch, ensureMounted } from './scratch.ts';
-import { dumpXattrs } from './shim-special-files.ts';
+import { dumpXattrs } from './tree/shim-special-files.ts';
 import { FILES, type ImageMeta, sealOf } from './store.ts';
-import { compareTree, compareXattrs, type TreeDifference } from './tree-compare.ts';
-import { foldTreeListings } from './tree-fold.ts';
-import type { TreeListing } from './tree-listing.ts';
+import { compareTree, compareXattrs, type TreeDifference } from './tree/tree-compare.ts';
+import { foldTreeListings } from './tree/tree-fold.ts';
+import type { TreeListing } from './tree/tree-listing.ts';
 import { type CheckedBlobs, verifyBlobs } from './verify-blobs.ts';
 
 export interface VerifyReport {

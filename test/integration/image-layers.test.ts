@@ -11,13 +11,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { JetpackError } from '../../src/errors.ts';
 import { childExec } from '../../src/exec/child.ts';
 import { type Digest, parseDigest } from '../../src/formats/oci/model.ts';
-import { compareTree, compareXattrs } from '../../src/image/tree-compare.ts';
-import { foldTreeListings } from '../../src/image/tree-fold.ts';
-import type { TreeListing } from '../../src/image/tree-listing.ts';
-import { renderOver, unpackAci } from '../../src/image/unpack-aci.ts';
-import { type LayerRequest, type LayerSummary, unpackLayer } from '../../src/image/unpack-layer.ts';
-import { createWhitelist, keepOnly } from '../../src/image/whitelist.ts';
-import { dumpXattrs } from '../../src/image/shim-special-files.ts';
+import { compareTree, compareXattrs } from '../../src/image/tree/tree-compare.ts';
+import { foldTreeListings } from '../../src/image/tree/tree-fold.ts';
+import type { TreeListing } from '../../src/image/tree/tree-listing.ts';
+import { renderOver, unpackAci } from '../../src/image/tree/unpack-aci.ts';
+import {
+  type LayerRequest,
+  type LayerSummary,
+  unpackLayer,
+} from '../../src/image/tree/unpack-layer.ts';
+import { createWhitelist, keepOnly } from '../../src/image/tree/whitelist.ts';
+import { dumpXattrs } from '../../src/image/tree/shim-special-files.ts';
 import { bzip2Compress, xzCompress } from '../support/compress.ts';
 import { testPool } from '../support/environment.ts';
 import { SHIM } from '../support/image-store.ts';

@@ -9,9 +9,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { FetchError } from '../../src/errors.ts';
 import { parseDockerRef } from '../../src/fetch/docker-ref.ts';
-import { downloadAll } from '../../src/fetch/download.ts';
-import { pushImage, type PushOptions, type PushResult } from '../../src/fetch/push.ts';
-import type { PushableImage } from '../../src/fetch/pushable.ts';
+import { downloadAll } from '../../src/fetch/registry/download.ts';
+import { pushImage, type PushOptions, type PushResult } from '../../src/fetch/registry/push.ts';
+import type { PushableImage } from '../../src/fetch/registry/pushable.ts';
 import type { ResolvedImage } from '../../src/fetch/source.ts';
 import type { Digest } from '../../src/formats/oci/model.ts';
 import { Authority, type Pair, readPair } from '../support/certificates.ts';

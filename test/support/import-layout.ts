@@ -1,6 +1,6 @@
 /** Imports from an image layout, without the command line. */
-import { folderFiles } from '../../src/fetch/layout-files.ts';
-import { layoutSource } from '../../src/fetch/layout-source.ts';
+import { folderFiles } from '../../src/fetch/files/layout-files.ts';
+import { layoutSource } from '../../src/fetch/files/layout-source.ts';
 import type { Timing } from '../../src/fetch/ports.ts';
 import type { OciSource } from '../../src/fetch/source.ts';
 import {

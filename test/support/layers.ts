@@ -7,15 +7,15 @@ import { LayerSink } from '../../src/formats/oci/layer-sink.ts';
 import { readTar } from '../../src/formats/tar/archive.ts';
 import { byteTextOf, fsPath } from '../../src/formats/tar/names.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from '../../src/image/limits.ts';
-import type { SpecialFiles } from '../../src/image/special-files.ts';
+import type { SpecialFiles } from '../../src/image/tree/special-files.ts';
 import {
   renderTreeEnd,
   renderTreeItem,
   renderTreeRemoval,
   renderTreeXattr,
   TREE_HEADER,
-} from '../../src/image/tree-listing.ts';
-import { TreeWriter } from '../../src/image/tree-writer.ts';
+} from '../../src/image/tree/tree-listing.ts';
+import { TreeWriter } from '../../src/image/tree/tree-writer.ts';
 import { inPieces } from './tar.ts';
 
 export interface AddedLayer {

@@ -1,8 +1,8 @@
 /** The registry client with a clock that does not wait, and folders of the test. */
 import type { FetchPorts } from '../../src/fetch/ports.ts';
-import { createRegistries, type Registries } from '../../src/fetch/registries.ts';
+import { createRegistries, type Registries } from '../../src/fetch/registry/registries.ts';
 import type { BlobSink } from '../../src/fetch/sink.ts';
-import type { Timeouts } from '../../src/fetch/transport.ts';
+import type { Timeouts } from '../../src/fetch/registry/transport.ts';
 
 export interface TestClient {
   readonly registries: Registries;

@@ -7,14 +7,14 @@ import { childExec } from '../../src/exec/child.ts';
 import { AciSink } from '../../src/formats/aci/sink.ts';
 import { type ArchiveSummary, readArchive } from '../../src/formats/tar/archive.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from '../../src/image/limits.ts';
-import type { ApplySpecialFiles, SpecialFiles } from '../../src/image/special-files.ts';
+import type { ApplySpecialFiles, SpecialFiles } from '../../src/image/tree/special-files.ts';
 import {
   renderTreeEnd,
   renderTreeItem,
   renderTreeXattr,
   TREE_HEADER,
-} from '../../src/image/tree-listing.ts';
-import { TreeWriter } from '../../src/image/tree-writer.ts';
+} from '../../src/image/tree/tree-listing.ts';
+import { TreeWriter } from '../../src/image/tree/tree-writer.ts';
 import { inPieces } from './tar.ts';
 
 export interface Unpacked {

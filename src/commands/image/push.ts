@@ -12,7 +12,7 @@ import { parseSizeBytes } from '../../cli/size.ts';
 import { HostError, UsageError } from '../../errors.ts';
 import type { DockerRef } from '../../fetch/docker-ref.ts';
 import { parseReference } from '../../fetch/ref.ts';
-import { createRegistries } from '../../fetch/registries.ts';
+import { createRegistries } from '../../fetch/registry/registries.ts';
 import { platformOfAppc } from '../../formats/oci/platform.ts';
 import { getImage } from '../../image/get.ts';
 import { pushStoredImage } from '../../image/push.ts';

@@ -4,11 +4,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { FetchError, HostError } from '../../../src/errors.ts';
 import type { Run, RunOptions } from '../../../src/exec/exec.ts';
-import { readAuthFolders } from '../../../src/fetch/auth-folder.ts';
-import { normaliseKey, placesAbove } from '../../../src/fetch/credential.ts';
-import { configFiles, createCredentials } from '../../../src/fetch/credentials.ts';
+import { readAuthFolders } from '../../../src/fetch/auth/auth-folder.ts';
+import { normaliseKey, placesAbove } from '../../../src/fetch/auth/credential.ts';
+import { configFiles, createCredentials } from '../../../src/fetch/auth/credentials.ts';
 import type { FetchPorts } from '../../../src/fetch/ports.ts';
-import { readRegistrySettings } from '../../../src/fetch/registry-settings.ts';
+import { readRegistrySettings } from '../../../src/fetch/registry/registry-settings.ts';
 import { testClient } from '../../support/registry-client.ts';
 import { TestFolder } from '../../support/test-folder.ts';
 

@@ -8,7 +8,7 @@ import {
   downloadAll,
   downloadBlob,
   type DownloadOptions,
-} from '../../../src/fetch/download.ts';
+} from '../../../src/fetch/registry/download.ts';
 import type { OciSource, RegistrySource } from '../../../src/fetch/source.ts';
 import type { Descriptor } from '../../../src/formats/oci/model.ts';
 import { FAULTS, FakeRegistry, sha256 } from '../../support/fake-registry.ts';

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { JetpackError } from '../../../src/errors.ts';
 import { childExec } from '../../../src/exec/child.ts';
-import { openFileSource } from '../../../src/fetch/open-source.ts';
+import { openFileSource } from '../../../src/fetch/files/open-source.ts';
 import { parseReference } from '../../../src/fetch/ref.ts';
 import type { OciSource } from '../../../src/fetch/source.ts';
 import type { Descriptor } from '../../../src/formats/oci/model.ts';

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { mergeScopes } from '../../../src/fetch/authorizer.ts';
-import { backOffMs, parseRetryAfter } from '../../../src/fetch/back-off.ts';
-import { parseChallenges } from '../../../src/fetch/challenge.ts';
-import { cutIntoChunks } from '../../../src/fetch/chunks.ts';
-import { parseContentRange } from '../../../src/fetch/content-range.ts';
-import { renderRegistryErrors } from '../../../src/fetch/failure.ts';
-import { quote } from '../../../src/fetch/quote.ts';
+import { mergeScopes } from '../../../src/fetch/registry/authorizer.ts';
+import { backOffMs, parseRetryAfter } from '../../../src/fetch/registry/back-off.ts';
+import { parseChallenges } from '../../../src/fetch/registry/challenge.ts';
+import { cutIntoChunks } from '../../../src/fetch/registry/chunks.ts';
+import { parseContentRange } from '../../../src/fetch/registry/content-range.ts';
+import { renderRegistryErrors } from '../../../src/fetch/registry/failure.ts';
+import { quote } from '../../../src/fetch/registry/quote.ts';
 
 describe('parseChallenges', () => {
   it.each([

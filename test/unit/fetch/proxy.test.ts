@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { HostError } from '../../../src/errors.ts';
-import { isLoopbackHost } from '../../../src/fetch/loopback.ts';
-import { findProxy } from '../../../src/fetch/proxy.ts';
+import { isLoopbackHost } from '../../../src/fetch/registry/loopback.ts';
+import { findProxy } from '../../../src/fetch/registry/proxy.ts';
 
 const environment = {
   HTTP_PROXY: 'http://plain.example.com:3128',

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { FetchError, ImageError } from '../../../src/errors.ts';
 import { parseDockerRef } from '../../../src/fetch/docker-ref.ts';
-import { pushImage, type PushOptions, type PushResult } from '../../../src/fetch/push.ts';
-import type { PushableBlob, PushableImage } from '../../../src/fetch/pushable.ts';
-import type { Target } from '../../../src/fetch/registries.ts';
+import { pushImage, type PushOptions, type PushResult } from '../../../src/fetch/registry/push.ts';
+import type { PushableBlob, PushableImage } from '../../../src/fetch/registry/pushable.ts';
+import type { Target } from '../../../src/fetch/registry/registries.ts';
 import { MEDIA_TYPES } from '../../../src/schema/oci.ts';
 import { FAULTS, FakeRegistry, sha256 } from '../../support/fake-registry.ts';
 import { TestFolder } from '../../support/test-folder.ts';

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 import { JetpackError } from '../../../src/errors.ts';
 import { isSameName } from '../../../src/fetch/image-name.ts';
-import { isFileReference, renderFileReference } from '../../../src/fetch/open-source.ts';
+import { isFileReference, renderFileReference } from '../../../src/fetch/files/open-source.ts';
 import { parseReference } from '../../../src/fetch/ref.ts';
 
 test.each([

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { FetchError, ManifestError } from '../../../src/errors.ts';
 import { parseDockerRef } from '../../../src/fetch/docker-ref.ts';
-import { downloadBlob } from '../../../src/fetch/download.ts';
+import { downloadBlob } from '../../../src/fetch/registry/download.ts';
 import type { RegistrySource } from '../../../src/fetch/source.ts';
 import { MEDIA_TYPES } from '../../../src/schema/oci.ts';
 import { FAULTS, FakeRegistry, sha256 } from '../../support/fake-registry.ts';

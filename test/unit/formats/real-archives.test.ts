@@ -18,8 +18,8 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { parseTreeListing } from '../../../src/image/tree-listing.ts';
-import { compareTree } from '../../../src/image/tree-compare.ts';
+import { parseTreeListing } from '../../../src/image/tree/tree-listing.ts';
+import { compareTree } from '../../../src/image/tree/tree-compare.ts';
 import { MANIFEST } from '../../support/tar.ts';
 import { unpack, type Unpacked, withFolder } from '../../support/unpack.ts';
 

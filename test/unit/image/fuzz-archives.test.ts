@@ -18,8 +18,8 @@ import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 
 import { JetpackError } from '../../../src/errors.ts';
-import type { ApplySpecialFiles } from '../../../src/image/special-files.ts';
-import { foldTreeListings } from '../../../src/image/tree-fold.ts';
+import type { ApplySpecialFiles } from '../../../src/image/tree/special-files.ts';
+import { foldTreeListings } from '../../../src/image/tree/tree-fold.ts';
 import { addLayer, standIns } from '../../support/layers.ts';
 import { aci, longMember, member, tar, type TarMember } from '../../support/tar.ts';
 import { unpack } from '../../support/unpack.ts';

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { ArchiveError } from '../../../src/errors.ts';
-import { compareTree, compareXattrs } from '../../../src/image/tree-compare.ts';
-import { foldTreeListings, renderTreeListing } from '../../../src/image/tree-fold.ts';
-import { parseTreeListing, type TreeXattr } from '../../../src/image/tree-listing.ts';
+import { compareTree, compareXattrs } from '../../../src/image/tree/tree-compare.ts';
+import { foldTreeListings, renderTreeListing } from '../../../src/image/tree/tree-fold.ts';
+import { parseTreeListing, type TreeXattr } from '../../../src/image/tree/tree-listing.ts';
 import { addLayer, FakeXattrs, namesBelow } from '../../support/layers.ts';
 import { tar, type TarMember } from '../../support/tar.ts';
 import { withFolder } from '../../support/unpack.ts';

@@ -18,8 +18,8 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
 import { ArchiveError } from '../../../src/errors.ts';
-import { foldTreeListings } from '../../../src/image/tree-fold.ts';
-import { renderTreeEnd, TREE_HEADER } from '../../../src/image/tree-listing.ts';
+import { foldTreeListings } from '../../../src/image/tree/tree-fold.ts';
+import { renderTreeEnd, TREE_HEADER } from '../../../src/image/tree/tree-listing.ts';
 import { addLayer, type AddLayerOptions, namesBelow } from '../../support/layers.ts';
 import { member, tar, type TarMember } from '../../support/tar.ts';
 import { LAYER_ATTACKS } from '../../support/hostile-members.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-import { PathSet } from '../../../src/image/path-set.ts';
+import { PathSet } from '../../../src/image/tree/path-set.ts';
 
 test('has what was added, and nothing else', () => {
   fc.assert(

@@ -10,7 +10,7 @@ import {
   TREE_HEADER,
   type TreeItem,
   unescapeName,
-} from '../../../src/image/tree-listing.ts';
+} from '../../../src/image/tree/tree-listing.ts';
 
 const name = fc
   .uint8Array({ minLength: 1, maxLength: 20 })

@@ -16,14 +16,14 @@ import { childExec } from '../../../src/exec/child.ts';
 import { AciSink } from '../../../src/formats/aci/sink.ts';
 import { readArchive } from '../../../src/formats/tar/archive.ts';
 import { DEFAULT_LIMITS } from '../../../src/image/limits.ts';
-import { foldTreeListings } from '../../../src/image/tree-fold.ts';
-import { TreeWriter } from '../../../src/image/tree-writer.ts';
+import { foldTreeListings } from '../../../src/image/tree/tree-fold.ts';
+import { TreeWriter } from '../../../src/image/tree/tree-writer.ts';
 import {
   createWhitelist,
   FilteredTree,
   findLeftOutTargets,
   keepOnly,
-} from '../../../src/image/whitelist.ts';
+} from '../../../src/image/tree/whitelist.ts';
 import { namesBelow } from '../../support/layers.ts';
 import { aci, inPieces, type TarMember } from '../../support/tar.ts';
 import { archiveErrorOf, withFolder } from '../../support/unpack.ts';
