@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { FetchError, ZfsError } from '../errors.ts';
+import { ArchiveError, FetchError, ImageError, ZfsError } from '../errors.ts';
 import type { BlobProgress } from '../fetch/registry/download.ts';
 import type { Timing } from '../fetch/ports.ts';
 import type { OciSource } from '../fetch/source.ts';
@@ -25,8 +25,10 @@ import type { ImageManifest } from '../schema/image-manifest.ts';
 import { parseImageConfig } from '../schema/oci.ts';
 import { requireTrust, type TrustPolicy, type TrustVerdict } from '../trust/gate.ts';
 import {
+  checkBlob,
   createBlobWriter,
   findBlob,
+  forgetDamaged,
   keepBlob,
   keepFile,
   openBlobStream,
@@ -315,7 +317,7 @@ class OciImport {
     const listingFile = path.join(making.blobs, listing);
     // A chain that could not be cloned may have left its link.
     rmSync(listingFile, { force: true });
-    const summary = await unpackLayer(this.#ports, {
+    const unpacked = unpackLayer(this.#ports, {
       root: this.#base.root,
       chunks: openBlobStream(stored, signal === undefined ? {} : { signal }),
       totalBytes: stored.storedBytes,
@@ -327,6 +329,7 @@ class OciImport {
       ...(allowDevices === undefined ? {} : { allowDevices }),
       ...(signal === undefined ? {} : { signal }),
     });
+    const summary = await unpacked.catch((error: unknown) => this.#blame(making, stored, error));
     shareFile(this.#ports, listing, making.blobs);
     signal?.throwIfAborted();
     await this.#ports.zfs.snapshot(chainSnapshot(making.scratch, chainId));
@@ -343,6 +346,21 @@ class OciImport {
     this.#unpacked = [...this.#unpacked, layer];
     this.#report({ number: index + 1, layer });
     return warnings;
+  }
+
+  /** What the store has had may be damaged there: then the store must not have it any longer. */
+  async #blame(making: Making, stored: StoredBlob, error: unknown): Promise<never> {
+    const isFromStore = !this.#wanted.some(({ digest }) => digest === stored.digest);
+    if (!(error instanceof ArchiveError) || !isFromStore) throw error;
+    if ((await checkBlob(stored)) === undefined) throw error;
+    forgetDamaged(this.#ports, path.basename(stored.file), making.blobs);
+    throw new ImageError('IMAGE_DAMAGED', `the stored layer ${stored.digest} is damaged`, {
+      remedies: [
+        'try again: it is fetched again then',
+        'see which images have it with: jetpack image verify --all',
+      ],
+      cause: error,
+    });
   }
 
   async #getBlob(

@@ -1,6 +1,15 @@
 /** OCI images in the store: snapshots for layers, clones of what shares them, and nothing left of what has failed or was killed. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { zstdCompressSync } from 'node:zlib';
@@ -164,6 +173,24 @@ describe.skipIf(pool === undefined)('importing OCI images', () => {
     const three = await bring('three');
     expect(three.oci?.sharedLayers).toBe(2);
     expect(await withTree(three, files)).toEqual(['base: replaced', 'second: second']);
+  });
+
+  test('a blob that was damaged in the store is told, taken out, and comes anew with the next try', async () => {
+    const one = await bring('one');
+    const shared = one.oci?.layers[0]?.digest ?? '';
+    const file = path.join(store.layout.dir.blobs, shared.replace(':', '-'));
+    const bytes = readFileSync(file);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+    chmodSync(file, 0o600);
+    writeFileSync(file, bytes);
+    // The same layer elsewhere in the chain: its snapshot cannot be shared, but its blob.
+    await expect(bring('empty')).rejects.toMatchObject({
+      code: 'IMAGE_DAMAGED',
+      message: expect.stringContaining(shared),
+      remedies: expect.arrayContaining([expect.stringContaining('again')]),
+    });
+    expect(existsSync(file)).toBe(false);
+    expect(await withTree(await bring('empty'), files)).toEqual(['base: base', 'gone: gone']);
   });
 
   test('an index that names what is not there costs nothing but a look', async () => {
