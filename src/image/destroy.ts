@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
 
-import { ImageError } from '../errors.ts';
+import { errnoOf, ImageError } from '../errors.ts';
 import { takeLease } from '../host/lease.ts';
 import { withLock } from '../host/lock.ts';
 import type { ImageId } from '../schema/appc.ts';
@@ -20,7 +20,7 @@ export interface DestroyPorts extends Pick<ImagePorts, 'zfs' | 'layout'> {
 }
 
 /**
- * Throws IMAGE_IN_USE, and ZfsError; the image is whole then. Images that only share layers with it do not keep it: what they are
+ * Throws IMAGE_IN_USE, IMAGE_NOT_FOUND, and ZfsError; the image is whole then. Images that only share layers with it do not keep it: what they are
  * clones of waits in the trash, without a name. The folder goes first (the image is gone from then on), the dataset next, then
  * the indexes and blobs: what a kill leaves in between, `collect` removes.
  */
@@ -37,7 +37,7 @@ export async function destroyImage(ports: DestroyPorts, image: ImageMeta): Promi
       const users = [...(await usedBy(id)), ...dependents];
       if (users.length > 0) throw inUse(image, users);
       const aside = asideDir(layout, uuid);
-      renameSync(layout.dir.image(id), aside);
+      moveAside(layout.dir.image(id), aside, image);
       syncFolder(layout.dir.images);
       try {
         await discardDataset(ports, layout.dataset.image(id), (clones) => {
@@ -56,6 +56,18 @@ export async function destroyImage(ports: DestroyPorts, image: ImageMeta): Promi
     });
   } finally {
     lease.release();
+  }
+}
+
+/** Throws IMAGE_NOT_FOUND when somebody else has removed it meanwhile. */
+function moveAside(dir: string, aside: string, { id, name }: ImageMeta): void {
+  try {
+    renameSync(dir, aside);
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw cause;
+    throw new ImageError('IMAGE_NOT_FOUND', `image ${id} (${name}) has been removed meanwhile`, {
+      cause,
+    });
   }
 }
 

@@ -164,7 +164,15 @@ describe.skipIf(pool === undefined)('the image store', () => {
     expect(results.filter(({ existing }) => !existing)).toHaveLength(1);
     const [result] = results;
     expect(await verifyImage(store.ports, result.meta)).toMatchObject({ ok: true });
-    await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, result.meta);
+    const remove = () =>
+      destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, result.meta);
+    // And of two that remove it, one has done it.
+    const removals = await Promise.allSettled([remove(), remove()]);
+    expect(removals.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(removals).toContainEqual({
+      status: 'rejected',
+      reason: expect.objectContaining({ code: 'IMAGE_NOT_FOUND' }) as unknown,
+    });
   });
 
   test('tells how far an import is', async () => {
