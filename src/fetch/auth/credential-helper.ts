@@ -45,7 +45,7 @@ export async function askHelper(
     .map((folder) => path.join(folder, program))
     .find((candidate) => existsSync(candidate));
   if (found === undefined) {
-    throw failure(program, `, which ${file} names for ${server}, is not there`, [
+    throw failure(program, `is not there; ${file} names it for ${server}`, [
       `install it into ${helperFolders[0] ?? '/usr/local/bin'}`,
       `or take it out of ${file}`,
     ]);

@@ -1,5 +1,5 @@
 /** JSON files that may have secrets in them: nothing of their text gets into a message. */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 
 import { errnoOf, FetchError, ManifestError } from '../../errors.ts';
 
@@ -15,7 +15,8 @@ export interface SecretFile {
 export function readSecretJson(file: string): SecretFile | undefined {
   let fd: number;
   try {
-    fd = openSync(file, 'r');
+    // Without waiting for whoever writes to a FIFO.
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     if (['ENOENT', 'ENOTDIR'].includes(errnoOf(cause) ?? '')) return undefined;
     throw unreadable(file, errnoOf(cause) ?? 'unknown');

@@ -103,7 +103,8 @@ async function openPlain(
 ): Promise<FileHandle> {
   let handle: FileHandle;
   try {
-    handle = await open(file, constants.O_RDONLY);
+    // Without waiting for whoever writes to a FIFO.
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const errno = errnoOf(cause);
     const why = errno === 'ENOENT' ? 'there is no such file' : String(errno ?? cause);

@@ -1,4 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -110,6 +113,13 @@ describe('the files with credentials', () => {
     expect(`${error?.message ?? ''} ${String(error?.stack)} ${String(error?.cause)}`).not.toMatch(
       /c2Vj/,
     );
+  });
+
+  it('are not waited for when they are FIFOs', async () => {
+    const homeDir = folder.make({});
+    mkdirSync(path.join(homeDir, '.docker'));
+    execFileSync('mkfifo', [path.join(homeDir, '.docker/config.json')]);
+    await expect(find('example.com/app', { homeDir })).rejects.toThrow('it is no file');
   });
 
   it('that everybody may read are told of', async () => {

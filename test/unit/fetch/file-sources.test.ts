@@ -1,4 +1,5 @@
 /** Images in folders and archives: the right one is found, wherever it lies, and nothing else is read. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -304,6 +305,8 @@ describe('a layout in an archive', () => {
     expect(await code('none')).toBe('ARCHIVE_UNKNOWN_FORMAT');
     expect(await code('missing')).toBe('FETCH_NOT_FOUND');
     expect(await code('scratch')).toBe('FETCH_NOT_FOUND');
+    execFileSync('mkfifo', [path.join(work, 'fifo')]);
+    expect(await code('fifo')).toBe('FETCH_NOT_FOUND');
   });
 });
 
