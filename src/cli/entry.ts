@@ -91,6 +91,17 @@ function wantsHelp(argv: readonly string[]): boolean {
     .some((word) => word === '--help' || word === '-h');
 }
 
+/** Work that waits for what never comes lets Node end as if all were well. */
+function expectEnd(work: Promise<unknown>): void {
+  let isOver = false;
+  void work.finally(() => (isOver = true));
+  process.once('beforeExit', () => {
+    if (isOver) return;
+    writeSync(2, 'jetpack: unexpected: the work was not done to its end\n');
+    process.exitCode = 1;
+  });
+}
+
 function start(argv: readonly string[]): void {
   const [command] = argv;
   if (command === '--version' || command === 'version') {
@@ -99,10 +110,10 @@ function start(argv: readonly string[]): void {
     void makeCaches();
   } else if ((command === 'run' || command === 'prepare') && !wantsHelp(argv)) {
     const hot = loadBundle(FILES.hot, readCache(FILES.hot)).bundle as HotBundle;
-    void hot.runHotCommand(command, argv.slice(1));
+    expectEnd(hot.runHotCommand(command, argv.slice(1)));
   } else {
     const all = loadBundle(FILES.all, readCache(FILES.all)).bundle as Bundle;
-    void all.main({ argv, packageJson: PACKAGE_JSON, root: path.dirname(__dirname) });
+    expectEnd(all.main({ argv, packageJson: PACKAGE_JSON, root: path.dirname(__dirname) }));
   }
 }
 

@@ -519,6 +519,8 @@ class Encoder {
   readonly #copied: Promise<void>;
   #copy = Buffer.alloc(0);
   #running: Promise<void> = Promise.resolve();
+  /** Of the chunk that is being compressed: a stream that was destroyed never calls back. */
+  #giveUp: (reason: unknown) => void = () => undefined;
 
   constructor(output: Output) {
     this.#output = output;
@@ -527,7 +529,7 @@ class Encoder {
       params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [zlib.ZSTD_c_checksumFlag]: 1 },
     });
     this.#copied = this.#copyOut();
-    this.#copied.catch(() => undefined);
+    this.#copied.catch((reason: unknown) => this.#giveUp(reason));
   }
 
   /** Returns while the chunk is still being compressed, but not before the one before it is. */
@@ -538,6 +540,7 @@ class Encoder {
     const copy = this.#copy.subarray(0, chunk.length);
     copy.set(chunk);
     this.#running = new Promise((resolve, reject) => {
+      this.#giveUp = reject;
       this.#stream.write(copy, (error) => {
         if (error === undefined || error === null) resolve();
         else this.#copied.then(resolve, reject);

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { ArchiveError, FetchError, ImageError, ZfsError } from '../errors.ts';
+import { ArchiveError, errnoOf, FetchError, ImageError, ZfsError } from '../errors.ts';
 import type { BlobProgress } from '../fetch/registry/download.ts';
 import type { Timing } from '../fetch/ports.ts';
 import type { OciSource } from '../fetch/source.ts';
@@ -224,7 +224,8 @@ class OciImport {
       // Those of shared layers that nobody has had any more.
       for (const { digest } of missing) await downloads.blob(digest);
     } catch (error) {
-      await downloads.stop();
+      // A part that has filled the disk would keep everybody else from it.
+      await downloads.stop({ leave: !isDiskFull(error) });
       if (isWorthKeeping(error, signal)) forgetLinks(making);
       throw error;
     }
@@ -274,6 +275,7 @@ class OciImport {
       shared: shared.map((stored, i) => {
         const blob = this.#plan.layers[i]?.blob;
         if (blob === undefined) return stored;
+        if (blob.digest === stored.digest) this.#checkSize(blob, stored.sizeBytes);
         if (keepBlob(this.#ports, blob.digest, making.blobs)) return asCame(stored, blob);
         if (keepBlob(this.#ports, stored.digest as Digest, making.blobs)) return stored;
         missing.push(blob);
@@ -300,6 +302,16 @@ class OciImport {
       if (writer.bytesSoFar === 0) await writer.write(bytes);
       await writer.commit();
     }
+  }
+
+  /** What a manifest says of a layer goes out with it again, so it is not to be wrong. */
+  #checkSize({ digest, size }: Descriptor, actualBytes: number): void {
+    if (size === actualBytes) return;
+    throw new FetchError(
+      'FETCH_SIZE',
+      `${this.#request.source.name}: blob ${digest} has ${String(actualBytes)} bytes, and the manifest says ${String(size)}`,
+      { remedies: ['nothing of it was used; tell those who made the image'] },
+    );
   }
 
   /** Unpacks a layer over those below it, and takes its snapshot. Returns its warnings. */
@@ -330,6 +342,8 @@ class OciImport {
       ...(signal === undefined ? {} : { signal }),
     });
     const summary = await unpacked.catch((error: unknown) => this.#blame(making, stored, error));
+    // It may have been here: a download has been measured already.
+    this.#checkSize(blob, summary.blobBytes);
     shareFile(this.#ports, listing, making.blobs);
     signal?.throwIfAborted();
     await this.#ports.zfs.snapshot(chainSnapshot(making.scratch, chainId));
@@ -444,6 +458,10 @@ function isWorthKeeping(error: unknown, signal: AbortSignal | undefined): boolea
     error instanceof FetchError &&
     ['FETCH_UNREACHABLE', 'FETCH_TIMEOUT', 'FETCH_RATE_LIMITED'].includes(error.code)
   );
+}
+
+function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '');
 }
 
 /** The blobs that have come stay in the store without it, until the next try or gc. */

@@ -13,8 +13,8 @@ import { type BlobPorts, type BlobWriter, createBlobWriter } from './blobs.ts';
 import type { Making } from './publish.ts';
 
 export interface LayerDownloads extends Pick<Downloads, 'blob'> {
-  /** Ends what is under way and waits until it has ended. What came of a blob stays for the next try. Idempotent. */
-  stop(): Promise<void>;
+  /** Ends what is under way and waits until it has ended. `leave`: what came of a blob stays for the next try. Idempotent. */
+  stop(options: { readonly leave: boolean }): Promise<void>;
 }
 
 /** More at once is not faster with one registry, and costs memory. */
@@ -66,10 +66,10 @@ export function startDownloads(ports: BlobPorts, request: Request): LayerDownloa
   });
   return {
     blob: (digest) => downloads.blob(digest),
-    async stop() {
+    async stop({ leave }) {
       stopped.abort();
       await downloads.all.catch(() => undefined);
-      for (const writer of writers.values()) await writer.abandon({ leave: true });
+      for (const writer of writers.values()) await writer.abandon({ leave });
       writers.clear();
     },
   };

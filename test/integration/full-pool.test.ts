@@ -1,11 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { testPool } from '../support/environment.ts';
 import { JetpackHost, makeBusyboxAci } from '../support/jetpack-host.ts';
+import { writePlainLayout } from '../support/plain-layout.ts';
 import { toolPath } from '../support/real-zfs.ts';
+import { tar } from '../support/tar.ts';
 
 const parent = testPool();
 const pool = `jpfull${String(process.pid)}`;
@@ -54,5 +58,27 @@ describe.skipIf(parent === undefined)('a full pool', () => {
     expect(host.traces().datasets).toContain(`${host.root}/reserve`);
     host.must('image', 'verify', 'busybox');
     expect(host.jetpack(['run', '--rm', 'busybox', '--', 'echo', 'again']).stdout).toBe('again\n');
+  });
+
+  it('has no place for a large OCI image, and is not left full of parts of it', () => {
+    const layout = path.join(host.dir, 'layout');
+    const large = tar([{ name: 'large', data: randomBytes(140_000_000) }]);
+    const image = { layers: [large], pack: (layer: Buffer) => layer };
+    const LAYER = 'application/vnd.oci.image.layer.v1.tar';
+    writePlainLayout(layout, [
+      { ...image, tag: 'kept-compressed', layerType: LAYER },
+      { ...image, tag: 'as-it-came', layerType: `${LAYER}+gzip` },
+    ]);
+    const before = host.traces().datasets;
+    for (const tag of ['kept-compressed', 'as-it-came']) {
+      const words = ['fetch', '--insecure-options=image', `oci:${layout}:${tag}`];
+      const { status, stderr } = host.jetpack(words);
+      expect([tag, status, stderr]).toEqual([tag, 1, expect.stringContaining('no space left')]);
+      expect(readdirSync(path.join(host.mountpoint, 'blobs'))).toEqual(
+        expect.not.arrayContaining([expect.stringMatching(/^\./)]),
+      );
+      expect(host.traces().datasets).toEqual(before);
+    }
+    rmSync(layout, { recursive: true });
   });
 });

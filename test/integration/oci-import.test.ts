@@ -20,9 +20,11 @@ import { parseDigest, type Digest } from '../../src/formats/oci/model.ts';
 import { chainIdsOf, chainSnapshot } from '../../src/image/chains.ts';
 import { collectImages } from '../../src/image/collect.ts';
 import { destroyImage } from '../../src/image/destroy.ts';
+import type { OciSource } from '../../src/fetch/source.ts';
 import type { OciImportRequest } from '../../src/image/import-oci.ts';
 import { listImages } from '../../src/image/list.ts';
 import type { ImageMeta } from '../../src/image/store.ts';
+import { verifyImage } from '../../src/image/verify.ts';
 import { testPool } from '../support/environment.ts';
 import { createStore, type TestStore } from '../support/image-store.ts';
 import { importLayout, layoutOf } from '../support/import-layout.ts';
@@ -221,6 +223,7 @@ describe.skipIf(pool === undefined)('importing OCI images', () => {
     const none = await bring('none');
     expect(await snapshots(none)).toEqual(['seal']);
     expect(await withTree(none, (dir) => readdirSync(dir))).toEqual([]);
+    expect(await verifyImage(store.ports, none)).toMatchObject({ ok: true, entries: 0 });
     const withEmpty = await bring('empty');
     expect(withEmpty.oci?.layers.map(({ entries }) => entries)).toEqual([0, 4, 0]);
     expect(await withTree(withEmpty, files)).toEqual(['base: base', 'gone: gone']);
@@ -264,6 +267,32 @@ describe.skipIf(pool === undefined)('importing OCI images', () => {
     }
     expect(await stateOf(store)).toEqual(before);
   });
+
+  test.each(['one', 'plain'])(
+    'a manifest that says another size of a layer is refused, also when the layer is there already (%s)',
+    async (tag) => {
+      const lying = (source: OciSource): OciSource => ({
+        ...source,
+        async resolve(wanted, options) {
+          const image = await source.resolve(wanted, options);
+          const layers = image.layers.map((layer) => ({ ...layer, size: layer.size + 1 }));
+          return { ...image, layers };
+        },
+      });
+      const bringLie = () =>
+        importLayout(store.ports, lying(layoutOf(layout, tag)), tag, {
+          names: () => ({ name: 'example.com/lie', version: undefined, origin: undefined }),
+        });
+      const image = await bring(tag);
+      const before = await stateOf(store);
+      await expect(bringLie()).rejects.toMatchObject({ code: 'FETCH_SIZE' });
+      expect(await stateOf(store)).toEqual(before);
+      // The blobs only, and no snapshot to clone.
+      for (const chain of chainOf(tag))
+        await store.zfs.destroy(chainSnapshot(store.layout.dataset.image(image.id), chain));
+      await expect(bringLie()).rejects.toMatchObject({ code: 'FETCH_SIZE' });
+    },
+  );
 
   test('two imports of the same image at once are one image', async () => {
     const both = await Promise.all([
