@@ -32,6 +32,9 @@ const MAX_ATTEMPTS = 100;
 /** An attempt that brought as much was not fruitless. */
 const FRUITFUL_BYTES = 256 * 1024;
 
+/** Whole with a wrong digest, where it came in several pieces. */
+const MAX_WRONG = 2;
+
 /** One blob on its way: what is in the sink and the hash of exactly that. */
 class Transfer {
   readonly #source: OciSource;
@@ -143,6 +146,7 @@ export async function downloadBlob(
 ): Promise<void> {
   const transfer = new Transfer(source, blob, sink, options);
   await transfer.takeUp();
+  let wrongTimes = 0;
   for (;;) {
     try {
       await receiveAll(transfer, sink, options);
@@ -155,8 +159,11 @@ export async function downloadBlob(
     if (transfer.hasRightDigest()) return;
     const wasOnePiece = transfer.isOnePiece;
     await transfer.startOver();
-    // A second try in one piece, then somewhere else.
-    if (wasOnePiece && source.distrust?.(blob) !== true) {
+    wrongTimes += 1;
+    // A second try, since the seam may be wrong; then somewhere else. Who breaks off each time gets no third one.
+    if (!wasOnePiece && wrongTimes < MAX_WRONG) continue;
+    wrongTimes = 0;
+    if (source.distrust?.(blob) !== true) {
       throw new FetchError(
         'FETCH_DIGEST',
         `${source.name}: what came as blob ${blob.digest} has another digest`,

@@ -367,8 +367,9 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
     },
     distrust(blob) {
       const giver = givers.get(blob.digest);
-      if (giver === undefined) return false;
       const known = distrusted.get(blob.digest) ?? new Set<Repository>();
+      // Nobody more than once: each time there is one place less, and so an end.
+      if (giver === undefined || known.has(giver)) return false;
       known.add(giver);
       distrusted.set(blob.digest, known);
       warn(`${giver.who} gives other bytes than those of blob ${blob.digest}`);

@@ -234,6 +234,7 @@ export class Uploader {
     );
     let { url } = session;
     let at = 0;
+    let furthest = 0;
     let failures = 0;
     while (at < this.#blob.descriptor.size) {
       // After a failure from the beginning: what the registry has is passed over.
@@ -241,7 +242,9 @@ export class Uploader {
         try {
           url = await this.#sendChunk(url, chunk, at);
           at += chunk.length;
-          failures = 0;
+          // What was there once is no progress: it may be lost each time.
+          if (at > furthest) failures = 0;
+          furthest = Math.max(furthest, at);
         } catch (error) {
           this.#options.signal?.throwIfAborted();
           failures += 1;

@@ -168,6 +168,19 @@ describe('downloadBlob', () => {
     expect(sink.bytesSoFar).toBe(0);
   });
 
+  it('ends with one who gives other bytes and breaks off each time', async () => {
+    bytes = randomBytes(SIZE);
+    cutAfter(600_000, 1000);
+    const abort = new AbortController();
+    const onProgress = () => {
+      if (ranges().length > 12) abort.abort(new Error('it goes on for ever'));
+    };
+    const sink = new MemorySink();
+    const work = downloadBlob(source, blob, sink, { ...options, signal: abort.signal, onProgress });
+    expect(await codeOf(work)).toBe('FETCH_DIGEST');
+    expect(sink.bytesSoFar).toBe(0);
+  });
+
   it('knows the digests of sha512 too, and blobs without bytes', async () => {
     const empty = registry.addBlob(Buffer.alloc(0));
     await downloadBlob(source, empty, new MemorySink(), options);

@@ -170,6 +170,34 @@ describe('pushImage', () => {
     expect(methods()).toContain('GET');
   });
 
+  it('gives up where a chunk never gets through and all before it is lost each time', async () => {
+    const abort = new AbortController();
+    const image = imageOf([blobOf(randomBytes(100_000))]);
+    registry.blobs.set(image.config.descriptor.digest, Buffer.alloc(0));
+    let starts = 0;
+    registry.faults.push(
+      {
+        match: /^PATCH/,
+        handle: (request, response) => {
+          request.resume();
+          if (!/^0-/.test(request.headers['content-range'] ?? '')) response.writeHead(503).end();
+          else {
+            starts += 1;
+            if (starts > 20) abort.abort(new Error('it goes on for ever'));
+            response.writeHead(202, { location: request.url ?? '', range: '0-19999' }).end();
+          }
+        },
+      },
+      {
+        match: /^GET .*uploads/,
+        handle: (request, response) =>
+          response.writeHead(204, { location: request.url ?? '', range: '0-0' }).end(),
+      },
+    );
+    const failure = await failureOf(push(image, { chunkBytes: 20_000, signal: abort.signal }));
+    expect(failure).toMatchObject({ code: 'FETCH_UNREACHABLE' });
+  });
+
   it('goes over to chunks when the whole does not get through', async () => {
     const bytes = randomBytes(100_000);
     registry.faults.push(

@@ -397,6 +397,37 @@ describe('mirrors', () => {
     expect(with1.warnings.join()).toContain(`(mirror ${mirror.host})`);
   });
 
+  it('that break off are not asked again and again for what the registry has of another size', async () => {
+    const layer = randomBytes(5000);
+    const { layers } = registry.addImage('team/app', '1', [layer]);
+    const [first] = layers;
+    if (first === undefined) throw new Error('no layer');
+    registry.blobs.set(first.digest, randomBytes(4000));
+    registry.supportsRanges = false;
+    mirror.faults.push({
+      match: /blobs/,
+      handle: (request, response) => {
+        response.writeHead(200, { 'content-length': '5000' });
+        response.write(layer.subarray(0, 10), () => request.socket.destroy());
+      },
+    });
+    const with1 = mirrored();
+    const abort = new AbortController();
+    const asked = () => [...registry.lines, ...mirror.lines].length;
+    registry.faults.push({
+      match: /blobs/,
+      handle: () => {
+        if (asked() > 20) abort.abort(new Error('it goes on for ever'));
+        return 'go on';
+      },
+    });
+    const work = downloadBlob(openSource('team/app:1', with1), first, new MemorySink(), {
+      timing: with1.ports.timing,
+      signal: abort.signal,
+    });
+    await expect(work).rejects.toMatchObject({ code: 'FETCH_SIZE' });
+  });
+
   it('all failures are told when the registry fails too', async () => {
     registry.faults.push({ match: MANIFEST, handle: FAULTS.status(403) });
     const failure = await failureOf(openSource('team/app:1', mirrored()).resolve(AMD64));
