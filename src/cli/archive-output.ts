@@ -20,9 +20,13 @@ export function archiveWriter(target: string, what: string): ArchiveWriter {
 /** Whether people mean a folder: its name ends with a slash, or it is one. */
 export function isFolderTarget(target: string): boolean {
   if (target === '-') return false;
-  return (
-    target.endsWith('/') || statSync(target, { throwIfNoEntry: false })?.isDirectory() === true
-  );
+  if (target.endsWith('/')) return true;
+  try {
+    return statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    // Whoever writes there will say why not.
+    return false;
+  }
 }
 
 async function writeStdout(chunks: AsyncIterable<Uint8Array>): Promise<number> {

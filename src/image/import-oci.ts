@@ -49,7 +49,7 @@ import type { ImagePorts } from './ports.ts';
 import { createTree, makeImage, type Making, sealImage } from './publish.ts';
 import { dropScratch } from './scratch.ts';
 import { findMeta, getManifest, type ImageMeta, type StoredLayer } from './store.ts';
-import { unpackLayer } from './tree/unpack-layer.ts';
+import { checkLayer, unpackLayer } from './tree/unpack-layer.ts';
 
 export interface OciImportRequest {
   /** Not closed here. */
@@ -201,6 +201,7 @@ class OciImport {
     const { layers, manifest, manifestBytes } = this.#plan;
     const { signal, source, timing } = this.#request;
     this.#base = await this.#createBase(making);
+    const { shared } = this.#base;
     const missing = this.#keepStored(making);
     this.#wanted = missing;
     const downloads = startDownloads(this.#ports, {
@@ -223,6 +224,7 @@ class OciImport {
       }
       // Those of shared layers that nobody has had any more.
       for (const { digest } of missing) await downloads.blob(digest);
+      await this.#checkShared(making, shared);
     } catch (error) {
       // A part that has filled the disk would keep everybody else from it.
       await downloads.stop({ leave: !isDiskFull(error) });
@@ -288,6 +290,28 @@ class OciImport {
     return [...new Map(missing.map((blob) => [blob.digest, blob])).values()];
   }
 
+  /**
+   * Blobs of shared layers are not unpacked: those that are others than what was unpacked once are read here, or an export would give
+   * away as this layer whatever the manifest names. `before`: as their image has them.
+   */
+  async #checkShared(making: Making, before: readonly StoredLayer[]): Promise<void> {
+    const { signal } = this.#request;
+    for (const [i, { diffId, digest }] of this.#base.shared.entries()) {
+      if (digest === before[i]?.digest) continue;
+      const blob = findBlob(this.#ports, digest as Digest, making.blobs);
+      if (blob === undefined)
+        throw new FetchError('FETCH_PROTOCOL', `the blob ${digest} is not where it was put`);
+      await checkLayer(this.#ports, {
+        chunks: openBlobStream(blob, signal === undefined ? {} : { signal }),
+        totalBytes: blob.storedBytes,
+        digest: digest as Digest,
+        diffId: diffId as Digest,
+        ...(this.#request.limits === undefined ? {} : { limits: this.#request.limits }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    }
+  }
+
   /** Manifest and configuration as they came: an export gives them back. */
   async #keepDocuments(making: Making): Promise<void> {
     const { config } = this.#plan.image;
@@ -299,7 +323,9 @@ class OciImport {
         sizeBytes: bytes.length,
         keepIn: making.blobs,
       });
-      if (writer.bytesSoFar === 0) await writer.write(bytes);
+      // What a killed try has left of it may be a part.
+      if (writer.bytesSoFar > 0) await writer.restart();
+      await writer.write(bytes);
       await writer.commit();
     }
   }

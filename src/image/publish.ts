@@ -148,7 +148,8 @@ async function publish(
     if (existsSync(dir)) {
       addToIndex(layout, meta);
       const existing = findMeta(layout, meta.id);
-      if (existing !== undefined) mendArchive(making, existing, dir);
+      if (existing === undefined) throw lostMetadata(meta);
+      mendArchive(making, existing, dir);
       return existing;
     }
     refuseLostDependency(layout, meta);
@@ -169,6 +170,13 @@ async function publish(
     removeMountFolder(layout, making.uuid);
     options.onPublished?.(meta);
     return undefined;
+  });
+}
+
+/** Its snapshots may be others than those of this one: nothing can be put in the place of what is lost. */
+function lostMetadata({ id }: ImageMeta): ImageError {
+  return new ImageError('IMAGE_DAMAGED', `image ${id} is there, and has lost its metadata`, {
+    remedies: [`remove it with: jetpack image rm ${id}`, 'then try again'],
   });
 }
 

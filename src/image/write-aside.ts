@@ -15,10 +15,12 @@ export async function writeAside(
   target: string,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<number> {
-  const file = placeOf(target);
-  const isDevice = statSync(file, { throwIfNoEntry: false })?.isFile() === false;
-  const written = isDevice ? file : path.join(path.dirname(file), `.${randomUUID()}.jetpack`);
+  let made: string | undefined;
   try {
+    const file = placeOf(target);
+    const isDevice = statSync(file, { throwIfNoEntry: false })?.isFile() === false;
+    const written = isDevice ? file : path.join(path.dirname(file), `.${randomUUID()}.jetpack`);
+    if (!isDevice) made = written;
     const handle = await open(written, isDevice ? 'w' : 'wx', 0o666);
     let bytes = 0;
     try {
@@ -38,7 +40,7 @@ export async function writeAside(
     }
     return bytes;
   } catch (error) {
-    if (!isDevice) rmSync(written, { force: true });
+    if (made !== undefined) rmSync(made, { force: true });
     throw asOurs(error, target);
   }
 }
@@ -52,6 +54,7 @@ function placeOf(target: string): string {
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder',
+  ENOTDIR: 'a part of its path is no folder',
   ENOSPC: 'there is no space left',
   EACCES: 'permission denied',
   EROFS: 'the file system is read-only',

@@ -1,8 +1,10 @@
 /** OCI images in the store: snapshots for layers, clones of what shares them, and nothing left of what has failed or was killed. */
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -12,14 +14,14 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { zstdCompressSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { parseDigest, type Digest } from '../../src/formats/oci/model.ts';
-import { chainIdsOf, chainSnapshot } from '../../src/image/chains.ts';
+import { chainIdsOf, chainSnapshot, readWholeChains } from '../../src/image/chains.ts';
 import { collectImages } from '../../src/image/collect.ts';
-import { destroyImage } from '../../src/image/destroy.ts';
+import { destroyImage, findDamaged } from '../../src/image/destroy.ts';
 import type { OciSource } from '../../src/fetch/source.ts';
 import type { OciImportRequest } from '../../src/image/import-oci.ts';
 import { listImages } from '../../src/image/list.ts';
@@ -293,6 +295,63 @@ describe.skipIf(pool === undefined)('importing OCI images', () => {
       await expect(bringLie()).rejects.toMatchObject({ code: 'FETCH_SIZE' });
     },
   );
+
+  test('what a killed import has left of a document is not taken for the whole', async () => {
+    const [entry] = (
+      JSON.parse(readFileSync(path.join(layout, 'index.json'), 'utf8')) as {
+        readonly manifests: readonly { readonly digest: string }[];
+      }
+    ).manifests;
+    const name = (entry?.digest ?? '').replace(':', '-');
+    mkdirSync(store.layout.dir.blobs, { recursive: true });
+    const part = path.join(store.layout.dir.blobs, `.${randomUUID()}.${name}`);
+    writeFileSync(part, '{"schema');
+    const one = await bring('one');
+    expect(one.oci?.manifestDigest).toBe(entry?.digest);
+    expect(existsSync(part)).toBe(false);
+  });
+
+  test('an image without its metadata is told of, and can be removed', async () => {
+    const one = await bring('one');
+    const dir = store.layout.dir.image(one.id);
+    for (const damage of [
+      () => rmSync(path.join(dir, 'meta.json')),
+      () => writeFileSync(path.join(dir, 'meta.json'), '{"version"'),
+    ]) {
+      damage();
+      const before = await stateOf(store);
+      await expect(bring('one')).rejects.toMatchObject({ code: 'IMAGE_DAMAGED' });
+      expect(await stateOf(store)).toEqual(before);
+    }
+    expect(findDamaged(store, one.id.slice(0, 30))).toBeUndefined();
+    const damaged = findDamaged(store, one.id);
+    if (damaged === undefined) throw new Error('it is damaged');
+    await destroyImage({ ...store.ports, usedBy: () => Promise.resolve([]) }, damaged);
+    expect(existsSync(dir)).toBe(false);
+    expect(readWholeChains(store.layout)).toEqual([]);
+    const again = await bring('one');
+    expect(findDamaged(store, again.id)).toBeUndefined();
+  });
+
+  test('a blob that is not the layer it is said to be does not come with one that is here', async () => {
+    await bring('one');
+    // The blob that the manifest names is here too, so that nothing has to come.
+    await bring('three');
+    const before = await stateOf(store);
+    const copy = mkdtempSync('/tmp/jetpack-layout-');
+    try {
+      const lie = { tag: 'lie', layers: [base, second, third] };
+      writePlainLayout(copy, [
+        { ...lie, pack: (layer) => gzipSync(layer === base ? other : layer) },
+      ]);
+      await expect(importLayout(store.ports, layoutOf(copy, 'lie'), 'lie')).rejects.toMatchObject({
+        code: 'ARCHIVE_DIGEST',
+      });
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+    expect(await stateOf(store)).toEqual(before);
+  });
 
   test('two imports of the same image at once are one image', async () => {
     const both = await Promise.all([

@@ -3,7 +3,7 @@ import { printAnswer, printJson } from '../../cli/output.ts';
 import { podWords } from '../../cli/pod-words.ts';
 import { forEach } from '../../cli/several.ts';
 import { withReserve } from '../../host/reserve.ts';
-import { destroyImage } from '../../image/destroy.ts';
+import { destroyImage, findDamaged } from '../../image/destroy.ts';
 import { getImage } from '../../image/get.ts';
 import { podsUsing } from '../../pod/usage.ts';
 
@@ -27,7 +27,7 @@ export default class ImageRm extends BaseCommand {
       Promise.resolve(podsUsing(layout, id).map((uuid) => `pod ${uuid}`));
     const removed: string[] = [];
     await forEach(podWords(argv, 'image'), flags, async (reference) => {
-      const image = getImage(context, reference);
+      const image = findDamaged(context, reference) ?? getImage(context, reference);
       const ports = { zfs: context.zfs, layout, usedBy };
       await withReserve(ports, () => destroyImage(ports, image));
       removed.push(image.id);

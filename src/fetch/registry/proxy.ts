@@ -66,10 +66,26 @@ export function findProxy(url: URL, environment: Environment): URL | undefined {
 /** The value may have a password: no message repeats it. */
 function parseProxy(variable: string, text: string): URL {
   const url = URL.parse(/^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//.test(text) ? text : `http://${text}`);
-  if (url !== null && url.hostname !== '' && ['http:', 'https:'].includes(url.protocol)) return url;
-  const why =
-    url === null || url.hostname === '' ? 'is no URL' : `has the scheme ${url.protocol}//`;
+  const isUrl = url !== null && url.hostname !== '';
+  if (isUrl && ['http:', 'https:'].includes(url.protocol)) {
+    if (isEncoded(url.username) && isEncoded(url.password)) return url;
+    throw new HostError(
+      'CONFIG_INVALID',
+      `the user or password of the proxy in the variable ${variable} has a % that begins no code`,
+      { remedies: ['write % as %25 there, @ as %40 and : as %3a'] },
+    );
+  }
+  const why = isUrl ? `has the scheme ${url.protocol}//` : 'is no URL';
   throw new HostError('CONFIG_INVALID', `the proxy in the variable ${variable} ${why}`, {
     remedies: [`write it like ${variable}=http://proxy.example.com:3128`],
   });
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,6 +3,7 @@ import { ArchiveError } from '../../errors.ts';
 import { LayerSink } from '../../formats/oci/layer-sink.ts';
 import { algorithmOf, type Digest, hexOf } from '../../formats/oci/model.ts';
 import { type ArchiveProgress, readTar } from '../../formats/tar/archive.ts';
+import type { TarSink } from '../../formats/tar/entry.ts';
 import type { Compression } from '../../formats/tar/sniff.ts';
 import { DEFAULT_LIMITS, type ImportLimits } from '../limits.ts';
 import { unpackTree, type UnpackPorts } from './unpack-tree.ts';
@@ -98,6 +99,39 @@ export async function unpackLayer(
     warnings,
   };
 }
+
+/** Whether a blob is the layer that it is said to be, without unpacking it. Throws as unpackLayer. */
+export async function checkLayer(
+  ports: UnpackPorts,
+  {
+    chunks,
+    totalBytes,
+    digest,
+    diffId,
+    limits,
+    signal,
+  }: Pick<LayerRequest, 'chunks' | 'totalBytes' | 'diffId' | 'limits' | 'signal'> & {
+    readonly digest: Digest;
+  },
+): Promise<void> {
+  const source = { chunks, ...(totalBytes === undefined ? {} : { totalBytes }) };
+  const tar = await readTar(source, NOTHING, ports, {
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    archiveAlgorithm: algorithmOf(digest),
+    tarAlgorithm: algorithmOf(diffId),
+    tarHex: hexOf(diffId),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  requireDigest('the layer', digest, tar.archiveHex);
+  requireDigest('the uncompressed layer', diffId, tar.tarHex);
+}
+
+/** The digests are all that counts. */
+const NOTHING: TarSink = {
+  entry: () => undefined,
+  data: () => undefined,
+  endEntry: () => undefined,
+};
 
 function requireDigest(what: string, expected: Digest, hex: string | undefined): void {
   if (hex === hexOf(expected)) return;

@@ -53,14 +53,16 @@ describe('findProxy', () => {
     );
   });
 
-  it.each(['socks5://user:secret@proxy:1080', 'http://', 'http://user:secret@:x'])(
-    'refuses %s, and does not repeat its password',
-    (text) => {
-      const attempt = () => findProxy(new URL('https://example.com'), { HTTPS_PROXY: text });
-      expect(attempt).toThrow(HostError);
-      expect(attempt).not.toThrow(/secret/);
-    },
-  );
+  it.each([
+    'socks5://user:secret@proxy:1080',
+    'http://',
+    'http://user:secret@:x',
+    'http://user:secret%@proxy:3128',
+  ])('refuses %s, and does not repeat its password', (text) => {
+    const attempt = () => findProxy(new URL('https://example.com'), { HTTPS_PROXY: text });
+    expect(attempt).toThrow(HostError);
+    expect(attempt).not.toThrow(/secret/);
+  });
 });
 
 describe('isLoopbackHost', () => {
