@@ -31,8 +31,9 @@ export function isFolderTarget(target: string): boolean {
 
 async function writeStdout(chunks: AsyncIterable<Uint8Array>): Promise<number> {
   let bytes = 0;
-  // Told by the write that it happens to, too.
+  // Told by the write that it happens to, too; and oclif's listener throws where nobody catches it.
   const ignore = (): void => undefined;
+  process.stdout.removeAllListeners('error');
   process.stdout.on('error', ignore);
   try {
     for await (const chunk of chunks) {

@@ -13,6 +13,8 @@ export const TOOL_ENV = {
 } as const;
 
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+/** For output that is still in a pipe when the program's time is over. */
+const PIPES_MS = 500;
 
 function missing(argv: Argv, cause: unknown): HostError {
   const errno = errnoOf(cause);
@@ -73,12 +75,21 @@ function run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     const kill = () => void child.kill('SIGKILL');
+    // What the program has started and left may keep its output open: that is waited for no longer than for itself.
+    const giveUp = () => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    };
+    const { timeoutMs } = options;
+    const late = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs + PIPES_MS);
     const stdout = collect(child.stdout, kill);
     const stderr = collect(child.stderr, kill);
     child.once('error', (cause) => {
+      clearTimeout(late);
       reject(missing(argv, cause));
     });
     child.once('close', (status, signal) => {
+      clearTimeout(late);
       resolve({
         status: status ?? undefined,
         signal: signal ?? undefined,

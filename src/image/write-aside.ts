@@ -55,6 +55,7 @@ function placeOf(target: string): string {
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder',
   ENOTDIR: 'a part of its path is no folder',
+  ELOOP: 'its symlinks lead nowhere',
   ENOSPC: 'there is no space left',
   EACCES: 'permission denied',
   EROFS: 'the file system is read-only',

@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -207,6 +209,35 @@ describe.skipIf(pool === undefined)('image export', () => {
     expect(existsSync(at('damaged'))).toBe(false);
     // The tree is as good as before.
     expect(host.must('image', 'export', '--flat', id, at('damaged'))).toMatch(/^sha512-/);
+  });
+
+  test('says why it cannot write, to a file or to standard output', () => {
+    const id = imported(plain);
+    writeFileSync(at('file'), '');
+    symlinkSync('loop', at('loop'));
+    for (const [target, why] of [
+      ['file/x', 'no folder'],
+      ['loop', 'symlinks'],
+      ['/dev/full', 'no space'],
+      ['/nowhere/x', 'no such folder'],
+    ] as const) {
+      const place = target.startsWith('/') ? target : at(target);
+      const { status, stderr } = host.jetpack(['image', 'export', id, place]);
+      expect([target, status, stderr]).toEqual([target, 1, expect.stringContaining(why)]);
+      expect(stderr).toContain('jetpack: cannot write');
+    }
+    const full = openSync('/dev/full', 'w');
+    const main = path.join(PROJECT, 'dist/main.cjs');
+    const { status, stderr } = spawnSync(process.execPath, [main, 'image', 'export', id, '-'], {
+      env: host.env,
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([
+      1,
+      'jetpack: cannot write standard output: there is no space left\n',
+    ]);
   });
 
   test('refuses what it cannot do', () => {
