@@ -301,7 +301,7 @@ class OciImport {
       const blob = findBlob(this.#ports, digest as Digest, making.blobs);
       if (blob === undefined)
         throw new FetchError('FETCH_PROTOCOL', `the blob ${digest} is not where it was put`);
-      await checkLayer(this.#ports, {
+      const checked = checkLayer(this.#ports, {
         chunks: openBlobStream(blob, signal === undefined ? {} : { signal }),
         totalBytes: blob.storedBytes,
         digest: digest as Digest,
@@ -309,6 +309,7 @@ class OciImport {
         ...(this.#request.limits === undefined ? {} : { limits: this.#request.limits }),
         ...(signal === undefined ? {} : { signal }),
       });
+      await checked.catch((error: unknown) => this.#blame(making, blob, error));
     }
   }
 
