@@ -133,6 +133,9 @@ export async function sealImage(
   await zfs.unmount(scratch);
 }
 
+/** A gc may destroy much under the same lock, and an image that has been downloaded and unpacked is worth the wait. */
+const PATIENCE_MS = 600_000;
+
 /** Resolves with the image that was there already, or with undefined when this one is in its place now. */
 async function publish(
   ports: ImagePorts,
@@ -144,33 +147,38 @@ async function publish(
   const { zfs, layout } = ports;
   const dataset = layout.dataset.image(meta.id);
   const dir = layout.dir.image(meta.id);
-  return withLock(layout.dir.locks, 'images', async () => {
-    if (existsSync(dir)) {
+  return withLock(
+    layout.dir.locks,
+    'images',
+    async () => {
+      if (existsSync(dir)) {
+        addToIndex(layout, meta);
+        const existing = findMeta(layout, meta.id);
+        if (existing === undefined) throw lostMetadata(meta);
+        mendArchive(making, existing, dir);
+        return existing;
+      }
+      refuseLostDependency(layout, meta);
+      // Without a folder there is no image: what an import or a removal left when it was killed.
+      await discardDataset(ports, dataset);
+      await zfs.rename(making.scratch, dataset);
+      try {
+        renameSync(making.aside, dir);
+      } catch (error) {
+        // Here, under the lock: later somebody else's image may be in this place.
+        await destroyIfThere(zfs, dataset);
+        throw error;
+      }
+      // The image exists. What fails from here on must not take it away again.
+      onExists();
+      syncFolder(layout.dir.images);
       addToIndex(layout, meta);
-      const existing = findMeta(layout, meta.id);
-      if (existing === undefined) throw lostMetadata(meta);
-      mendArchive(making, existing, dir);
-      return existing;
-    }
-    refuseLostDependency(layout, meta);
-    // Without a folder there is no image: what an import or a removal left when it was killed.
-    await discardDataset(ports, dataset);
-    await zfs.rename(making.scratch, dataset);
-    try {
-      renameSync(making.aside, dir);
-    } catch (error) {
-      // Here, under the lock: later somebody else's image may be in this place.
-      await destroyIfThere(zfs, dataset);
-      throw error;
-    }
-    // The image exists. What fails from here on must not take it away again.
-    onExists();
-    syncFolder(layout.dir.images);
-    addToIndex(layout, meta);
-    removeMountFolder(layout, making.uuid);
-    options.onPublished?.(meta);
-    return undefined;
-  });
+      removeMountFolder(layout, making.uuid);
+      options.onPublished?.(meta);
+      return undefined;
+    },
+    PATIENCE_MS,
+  );
 }
 
 /** Its snapshots may be others than those of this one: nothing can be put in the place of what is lost. */
