@@ -72,8 +72,8 @@ bool credentials_drop(const struct plan_app *app, const struct identity *id, con
         groups[group_count++] = app->groups[i];
     for (size_t i = 0; i < id->group_count; i++)
         groups[group_count++] = id->groups[i];
-    if ((r = sys_setgroups(group_count, groups)) < 0 ||
-        (r = sys_setresgid(id->gid)) < 0 || (r = sys_setresuid(id->uid)) < 0)
+    if ((r = sys_setgroups(group_count, groups)) < 0 || (r = sys_setresgid(id->gid)) < 0 ||
+        (r = sys_setresuid(id->uid)) < 0)
         return problem_at(problem, STEP_IDS, 0, r);
     /* 4. A change of user may make the process dumpable: its memory and files are still ours. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)

@@ -3,9 +3,10 @@
  *
  *     sleepy ONE OTHER
  *
- * Mounts a file system on each folder, and then waits for a request for OTHER, as zfs-fuse does when
- * the kernel has taken back the request that it was about to read: ONE is not answered before OTHER
- * has been used. Prints a line when both are mounted. Ends when they are unmounted, or after 30 seconds.
+ * Mounts a file system on each folder, and then waits for a request for OTHER, as zfs-fuse does
+ * when the kernel has taken back the request that it was about to read: ONE is not answered before
+ * OTHER has been used. Prints a line when both are mounted. Ends when they are unmounted, or after
+ * 30 seconds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,9 +45,8 @@ static int serve(int fd) {
     if (read(fd, in, sizeof in) < (ssize_t)sizeof *head)
         return 0;
     if (head->opcode == FUSE_INIT) {
-        const struct fuse_init_out init = {.major = FUSE_KERNEL_VERSION,
-                                           .minor = FUSE_KERNEL_MINOR_VERSION,
-                                           .max_write = 4096};
+        const struct fuse_init_out init = {
+            .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 4096};
         answer(fd, head, 0, &init, sizeof init);
     } else if (head->opcode == FUSE_STATFS) {
         const struct fuse_statfs_out statfs = {.st = {.bsize = 4096, .namelen = 255}};
