@@ -40,6 +40,12 @@ export async function fetchReference(
   flags: FetchFlags,
 ): Promise<FetchResult> {
   const key = renderReference(reference, process.cwd());
+  for (const flag of ['os', 'arch'] as const) {
+    if (flags[flag] !== '') continue;
+    throw new UsageError(`--${flag} is empty`, {
+      remedies: ["leave it out for the host's", 'or say it like --os=linux --arch=arm64'],
+    });
+  }
   const abort = new AbortController();
   const stop = () => {
     abort.abort(

@@ -2,12 +2,13 @@
 import type { RegistrySource, OciSource } from '../fetch/source.ts';
 import { ImageError } from '../errors.ts';
 import type { Digest, OciImage } from '../formats/oci/model.ts';
-import { normalisePlatform } from '../formats/oci/platform.ts';
+import { matchPlatform, normalisePlatform, platformOfAppc } from '../formats/oci/platform.ts';
 import type { OciNames } from '../formats/oci/to-appc.ts';
 import { type Fetched, findFetched, putFetched } from './fetched.ts';
 import { importOci, type OciImportRequest } from './import-oci.ts';
 import { namesOf, type OciReference } from './oci-names.ts';
 import type { ImagePorts } from './ports.ts';
+import { platformOf } from '../schema/platform.ts';
 import { findMeta, type ImageMeta } from './store.ts';
 import { requireTrust } from '../trust/gate.ts';
 
@@ -39,7 +40,8 @@ export async function fetchImage(ports: ImagePorts, request: FetchRequest): Prom
   const { reference, key, policy, signal } = request;
   const platform = normalisePlatform(request.platform);
   const fetched = findFetched(layout, key, platform);
-  const stored = fetched && findMeta(layout, fetched.id);
+  const found = fetched && findMeta(layout, fetched.id);
+  const stored = found !== undefined && isAsked(request, found) ? found : undefined;
   const known = stored && { meta: stored, existing: true, receivedBytes: 0 };
   if (known !== undefined && (policy !== 'update' || isFixed(reference))) return known;
   if (policy === 'never') throw notHere(key);
@@ -67,6 +69,12 @@ export async function fetchImage(ports: ImagePorts, request: FetchRequest): Prom
   } finally {
     await source.close();
   }
+}
+
+/** An image for another platform is taken where nobody asked for one; then it is written down, but is not what is asked for. */
+function isAsked({ isPlatformAsked, platform }: FetchRequest, { labels }: ImageMeta): boolean {
+  if (isPlatformAsked !== true) return true;
+  return matchPlatform(platform, platformOfAppc(platformOf(labels))) !== undefined;
 }
 
 /** By its digest, which can never become another image. */

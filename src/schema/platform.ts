@@ -24,7 +24,9 @@ export interface ImagePlatform {
   readonly arch: string | undefined;
 }
 
-export function platformOf(labels: readonly Label[] | undefined): ImagePlatform {
+export function platformOf(
+  labels: readonly { readonly name: string; readonly value: string }[] | undefined,
+): ImagePlatform {
   const value = (name: string) => labels?.find((label) => label.name === name)?.value;
   return { os: value('os'), arch: value('arch') };
 }

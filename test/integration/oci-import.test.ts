@@ -21,6 +21,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseDigest, type Digest } from '../../src/formats/oci/model.ts';
 import { chainIdsOf, chainSnapshot, readWholeChains } from '../../src/image/chains.ts';
 import { collectImages } from '../../src/image/collect.ts';
+import { fetchImage } from '../../src/image/fetch.ts';
 import { destroyImage, findDamaged } from '../../src/image/destroy.ts';
 import type { OciSource } from '../../src/fetch/source.ts';
 import type { OciImportRequest } from '../../src/image/import-oci.ts';
@@ -29,7 +30,7 @@ import type { ImageMeta } from '../../src/image/store.ts';
 import { verifyImage } from '../../src/image/verify.ts';
 import { testPool } from '../support/environment.ts';
 import { createStore, type TestStore } from '../support/image-store.ts';
-import { importLayout, layoutOf } from '../support/import-layout.ts';
+import { importLayout, layoutOf, TIMING } from '../support/import-layout.ts';
 import { type PlainImage, sha256, writePlainLayout } from '../support/plain-layout.ts';
 import { stateOf } from '../support/store-state.ts';
 import { tar } from '../support/tar.ts';
@@ -60,6 +61,7 @@ const IMAGES: readonly PlainImage[] = [
     pack: (layer) => layer,
     layerType: 'application/vnd.oci.image.layer.v1.tar',
   },
+  { tag: 'arm', layers: [base], config: { architecture: 'arm64' } },
   {
     tag: 'zstd',
     layers: [base, second],
@@ -364,6 +366,27 @@ describe.skipIf(pool === undefined)('importing OCI images', () => {
     const [image] = listImages(store).images;
     if (image === undefined) throw new Error('an image');
     expect(await withTree(image, files)).toEqual(['base: base', 'second: second', 'third: third']);
+  });
+
+  test('for another processor is taken by its name, but not where a platform was asked for', async () => {
+    const reference = { kind: 'oci-layout', dir: layout, ref: 'arm' } as const;
+    const fetch = (asked: boolean, architecture: string) =>
+      fetchImage(store.ports, {
+        reference,
+        key: 'oci:arm',
+        policy: 'new',
+        platform: { os: 'linux', architecture },
+        isPlatformAsked: asked,
+        openSource: () => Promise.resolve(layoutOf(layout, 'arm')),
+        trust: { verdict: { kind: 'unsigned' }, policy: { allowUnsigned: true } },
+        timing: TIMING,
+      });
+    const { meta } = await fetch(false, 'amd64');
+    expect(meta.warnings.join()).toContain('linux/arm64');
+    expect(await fetch(false, 'amd64')).toMatchObject({ existing: true });
+    // What is written down for this reference is not what was asked for.
+    await expect(fetch(true, 'amd64')).rejects.toMatchObject({ code: 'FETCH_NO_PLATFORM' });
+    expect(await fetch(true, 'arm64')).toMatchObject({ existing: true, meta: { id: meta.id } });
   });
 
   test('an image whose base goes away in the middle takes another way', async () => {
