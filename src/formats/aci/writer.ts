@@ -60,7 +60,7 @@ function inRootfs(name: string): string {
 }
 
 /**
- * The id of an OCI image (docs/adr/0010-the-id-of-an-oci-image.md): of the canonical ACI with this manifest and an empty `rootfs`.
+ * The id of an OCI image (docs/adr/0010-ids-of-oci-images.md): of the canonical ACI with this manifest and an empty `rootfs`.
  */
 export function ociImageId(manifest: Uint8Array): ImageId {
   const digest = createHash('sha512')

@@ -1,7 +1,7 @@
 /**
  * The configuration of an OCI image as an image manifest of appc, without loss: what appc has no field for is kept in
  * annotations, so that from-appc.ts leads back to the same configuration. The bytes are a function of the arguments alone,
- * because the image id is made of them (docs/adr/0010-the-id-of-an-oci-image.md).
+ * because the image id is made of them (docs/adr/0010-ids-of-oci-images.md).
  */
 import { isRecord, isStrictIdentifier } from '../../schema/appc.ts';
 import { type ImageManifest, parseImageManifest } from '../../schema/image-manifest.ts';
